@@ -1,0 +1,56 @@
+# Everything that a developer or CI runs. Each target first sets up what it needs, into .venv.
+SHELL := /bin/sh
+BIN := .venv/bin
+PYTEST_ARGS ?=
+GROUP ?=
+REHEARSE_ARGS ?=
+LOAD_ARGS ?=
+STAMP := .venv/installed.stamp
+LOAD_STAMP := .venv/installed-load.stamp
+
+.DEFAULT_GOAL := help
+.PHONY: help setup proto lock check test rehearse bench load format
+
+help: ## List the targets.
+	@sed -n 's/^\([a-z]*\):.*## /make \1|/p' Makefile | awk -F'|' '{printf "%-14s %s\n", $$1, $$2}'
+
+setup: $(STAMP) ## Create .venv with the pinned packages and the twinhold command.
+
+$(STAMP): requirements/dev.lock pyproject.toml tools/setup.sh
+	@sh tools/setup.sh dev $(STAMP)
+
+$(LOAD_STAMP): requirements/load.lock $(STAMP)
+	@sh tools/setup.sh load $(LOAD_STAMP)
+
+proto: $(STAMP) ## Generate the Python code beside each .proto file.
+	$(BIN)/python tools/proto.py generate
+
+lock: $(STAMP) ## Pin the newest versions that pyproject.toml allows.
+	sh tools/lock.sh
+
+format: $(STAMP) ## Format Python and proto files.
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix-only --quiet .
+	$(BIN)/buf format -w proto
+
+check: $(STAMP) ## Format, lint, types, floors, staircase, proto lint and breaking, fresh generated code.
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python tools/staircase.py
+	$(BIN)/python tools/proto.py lint
+	$(BIN)/python tools/proto.py breaking
+	$(BIN)/python tools/proto.py fresh
+
+test: $(STAMP) ## Run every test (at most 10 minutes).
+	$(BIN)/pytest $(PYTEST_ARGS)
+
+rehearse: $(STAMP) ## Lose a data center on this machine and see that nothing is lost.
+	$(BIN)/twinhold rehearse $(REHEARSE_ARGS)
+
+bench: $(STAMP) ## Measure writes, failover and switchover into bench.json; GROUP= picks one group.
+	$(BIN)/python -m chaos.bench $(GROUP)
+
+load: $(LOAD_STAMP) ## Run the Locust load against a running fleet.
+	$(BIN)/locust -f loadtests/locustfile.py $(LOAD_ARGS)

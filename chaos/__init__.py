@@ -1,0 +1,1 @@
+"""Faults with receipts, load, laws and the rehearsal that proves the promise."""

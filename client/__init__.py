@@ -1,0 +1,1 @@
+"""Reaches the node that owns a tenant, and keeps every acknowledged write across failovers."""

@@ -1,0 +1,1 @@
+"""The Locust file, run as a process of its own."""

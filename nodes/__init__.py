@@ -1,0 +1,1 @@
+"""Holds shards: journals, replicates and serves what the tenants write."""

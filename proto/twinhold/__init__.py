@@ -1,0 +1,1 @@
+"""The wire contract of Twinhold, and the Python generated from it."""

@@ -1,0 +1,1 @@
+"""The world: topology presets, links, hosts of nodes and data centers, the fleet."""

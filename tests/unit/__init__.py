@@ -1,0 +1,1 @@
+"""Tests of the pure modules and small edges, floor by floor."""

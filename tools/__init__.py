@@ -1,0 +1,1 @@
+"""Tools of the developer: generated code, the staircase."""
