@@ -35,10 +35,8 @@ def generated(root: Path) -> dict[Path, bytes]:
 
 
 def include_paths() -> list[Path]:
-    """Say where imports are looked for: our files, the compiler's own, and google.rpc's from its package."""
-    compiler = Path(str(resources.files("grpc_tools"))) / "_proto"
-    common = Path(str(resources.files("google.rpc"))).parent.parent
-    return [PROTO, compiler, common]
+    """Say where imports are looked for: our files, and those that come with the compiler."""
+    return [PROTO, Path(str(resources.files("grpc_tools"))) / "_proto"]
 
 
 def compile_into(out: Path) -> int:
