@@ -1,0 +1,1 @@
+"""The edge of the core: real clocks, dialling, serving, rich status on the wire."""

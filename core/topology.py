@@ -1,0 +1,180 @@
+"""The fleet on paper: geographies, regions, data centers, vote sites, nodes; and how far apart they are.
+
+``regions/`` reads it from YAML. Everybody else takes it as a value.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from math import asin, cos, radians, sin, sqrt
+from typing import TypeVar
+
+from core.errors import NotFoundError
+from core.names import ControlPlaneId, DcId, GeographyId, NodeId, RegionId
+
+Found = TypeVar("Found")
+Key = TypeVar("Key", bound=str)
+
+EARTH_RADIUS_KM = 6371.0
+FIBRE_KM_PER_S = 200_000.0
+"""Light in glass: c / 1.468, rounded."""
+ROUTE_FACTOR = 1.5
+"""Cables are longer than great circles; 1.4 to 1.6 on long-haul routes."""
+HOP_RTT_S = 0.0005
+"""Routers and the last mile, both ends, both ways."""
+
+
+class Kind(Enum):
+    """What a node serves, and what an assignment is of."""
+
+    COLLAB = "collab"
+    MEDIA = "media"
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A server process."""
+
+    id: NodeId
+    dc: DcId
+    kind: Kind
+    host: str
+    """An address of 127.0.0.0/8 of its own."""
+    port: int
+    capacity: float
+    """What it carries for minutes, in the unit of shard weights (cores)."""
+
+    @property
+    def endpoint(self) -> str:
+        """Where to dial it."""
+        return f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class ControlPlane:
+    """A control plane; it lives in a data center and dies with it."""
+
+    id: ControlPlaneId
+    dc: DcId
+    host: str
+    port: int
+
+    @property
+    def endpoint(self) -> str:
+        """Where to dial it."""
+        return f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class DataCenter:
+    """An independent failure domain."""
+
+    id: DcId
+    region: RegionId
+    geography: GeographyId
+    latitude_deg: float
+    longitude_deg: float
+
+
+@dataclass(frozen=True, slots=True)
+class Geography:
+    """A data-residency boundary; its shards are ``first_shard .. first_shard + shards - 1`` for life."""
+
+    id: GeographyId
+    first_shard: int
+    shards: int
+    vote_sites: tuple[DcId, ...]
+    """Three data centers that vote on the geography's records; at most one of another geography."""
+
+    def holds(self, shard: int) -> bool:
+        """Say whether a shard is one of this geography."""
+        return self.first_shard <= shard < self.first_shard + self.shards
+
+
+@dataclass(frozen=True, slots=True)
+class Topology:
+    """A validated fleet; look-ups raise NotFoundError with what does exist.
+
+    ``control_planes`` stand in the order in which they are candidates for leadership; their data centers are the
+    vote sites of the fleet's own records.
+    """
+
+    fleet: str
+    geographies: tuple[Geography, ...]
+    data_centers: tuple[DataCenter, ...]
+    nodes: tuple[Node, ...]
+    control_planes: tuple[ControlPlane, ...]
+    store_host: str
+    store_port: int
+
+    @property
+    def store_endpoint(self) -> str:
+        """Where the embedded assignment store is dialled."""
+        return f"{self.store_host}:{self.store_port}"
+
+    def geography(self, geography: GeographyId) -> Geography:
+        """Look a geography up."""
+        return _one("geography", geography, {g.id: g for g in self.geographies})
+
+    def data_center(self, dc: DcId) -> DataCenter:
+        """Look a data center up."""
+        return _one("data center", dc, {d.id: d for d in self.data_centers})
+
+    def node(self, node: NodeId) -> Node:
+        """Look a node up."""
+        return _one("node", node, {n.id: n for n in self.nodes})
+
+    def control_plane(self, control_plane: ControlPlaneId) -> ControlPlane:
+        """Look a control plane up."""
+        return _one("control plane", control_plane, {c.id: c for c in self.control_planes})
+
+    def geography_of_shard(self, shard: int) -> Geography:
+        """Find the geography that a shard belongs to."""
+        for geography in self.geographies:
+            if geography.holds(shard):
+                return geography
+        raise NotFoundError("shard", shard, remedy="see `twinhold shard list`")
+
+    def dcs_in(self, geography: GeographyId) -> tuple[DataCenter, ...]:
+        """List the data centers of a geography, in the topology's order."""
+        return tuple(d for d in self.data_centers if d.geography == geography)
+
+    def nodes_in(self, dc: DcId) -> tuple[Node, ...]:
+        """List the nodes of a data center, in the topology's order."""
+        return tuple(n for n in self.nodes if n.dc == dc)
+
+    @property
+    def fleet_vote_sites(self) -> tuple[DcId, ...]:
+        """Where the fleet's own records (term, evacuations, brake) are voted on."""
+        return tuple(c.dc for c in self.control_planes)
+
+    @property
+    def shards(self) -> int:
+        """Count all shards."""
+        return sum(g.shards for g in self.geographies)
+
+
+def distance_km(a: DataCenter, b: DataCenter) -> float:
+    """Measure the great circle between two data centers (haversine)."""
+    lat_a, lat_b = radians(a.latitude_deg), radians(b.latitude_deg)
+    d_lat, d_lon = lat_b - lat_a, radians(b.longitude_deg - a.longitude_deg)
+    h = sin(d_lat / 2) ** 2 + cos(lat_a) * cos(lat_b) * sin(d_lon / 2) ** 2
+    return 2 * EARTH_RADIUS_KM * asin(sqrt(h))
+
+
+def rtt_s(a: DataCenter, b: DataCenter) -> float:
+    """Recompute the reference round-trip time: great circle over fibre speed, times the route factor."""
+    if a.id == b.id:
+        return 0.0
+    return 2 * distance_km(a, b) * ROUTE_FACTOR / FIBRE_KM_PER_S + HOP_RTT_S
+
+
+def rtt_table_s(topology: Topology) -> Mapping[tuple[DcId, DcId], float]:
+    """Compute every ordered pair's round-trip time once, so that nobody does it per message."""
+    return {(a.id, b.id): rtt_s(a, b) for a in topology.data_centers for b in topology.data_centers}
+
+
+def _one(kind: str, key: Key, table: Mapping[Key, Found]) -> Found:
+    if key not in table:
+        raise NotFoundError(kind, key, remedy="one of " + ", ".join(sorted(map(str, table))))
+    return table[key]

@@ -1,0 +1,156 @@
+"""What the node's protocol code needs from the world: a journal on a disk, and links to peers."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Generic, Protocol, TypeVar
+
+from core.assignments import Assignment, Copy
+from core.names import CopyId, NodeId, ShardId
+from nodes.records import EMPTY, Generation, Record, Tip
+
+Message = TypeVar("Message")
+Message_contra = TypeVar("Message_contra", contravariant=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """A change of assignment that this copy asked for and has not yet seen decided (PROTOCOL.md section 5 and 6)."""
+
+    kind: str
+    """``evict``, ``add``, ``swap``, ``drain`` or ``cancel``."""
+    base_incarnation: int
+    base_epoch: int
+    learner: Copy | None
+    """ADD, SWAP: who joins."""
+    lsn: int
+    """The last entry when the intent was made: n of PROTOCOL.md."""
+
+
+@dataclass(frozen=True, slots=True)
+class CopyMeta:
+    """What a copy must not forget besides its journal; written whole, before anything that depends on it is sent."""
+
+    copy_id: CopyId
+    seen: Generation
+    """The highest (incarnation, epoch) seen, and the boot number in it (I5)."""
+    assignment: Assignment | None = None
+    """The decided record of ``seen``, when known."""
+    intents: tuple[Intent, ...] = ()
+    acked: Tip = EMPTY
+    """STANDBY, LEARNER: the last entry acknowledged, so that a rolled-back disk shows (I9)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """One row of the epoch table: entries from ``first_lsn`` on were decided in ``generation``."""
+
+    generation: Generation
+    first_lsn: int
+
+
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """What a disk knows of one shard at start."""
+
+    shard: ShardId
+    meta: CopyMeta
+    tip: Tip
+    floor: Tip
+    """Entries up to and including this one are only in the snapshot."""
+    spans: tuple[Span, ...]
+    """The epoch table, ascending; covers everything above ``floor``."""
+    damage: str = ""
+    """Not empty: the copy is damaged, and where."""
+
+
+@dataclass(frozen=True, slots=True)
+class DiskError:
+    """The disk refused: full, read-only, gone. ``cause`` is one line."""
+
+    cause: str
+
+
+class Journal(Protocol):
+    """One disk: the journals of all copies of one node. Directory locked; deeds on one shard happen in order.
+
+    ``done`` gets None once everything is durable (fsync), or a DiskError, after which the shard's state in memory must
+    be thrown away and rebuilt from ``recover``. Reads raise DamagedError for what does not match its hash.
+    """
+
+    @property
+    def disk_id(self) -> str:
+        """Random, made with the disk."""
+        ...
+
+    def recover(self) -> Sequence[Recovered]:
+        """Read what there is, every hash checked; once, at start."""
+        ...
+
+    def recover_one(self, shard: ShardId) -> Recovered | None:
+        """The same for one shard, after a DiskError; None: there is no such copy."""
+        ...
+
+    def append(self, shard: ShardId, records: Sequence[Record], done: Callable[[DiskError | None], None]) -> None:
+        """Add records after the last one; commits are grouped across all shards of the node."""
+        ...
+
+    def save_meta(self, shard: ShardId, meta: CopyMeta, done: Callable[[DiskError | None], None]) -> None:
+        """Replace the copy's meta."""
+        ...
+
+    def truncate(
+        self, shard: ShardId, *, keep_lsn: int, orphan: bool, done: Callable[[DiskError | None], None]
+    ) -> None:
+        """Drop everything after ``keep_lsn``; with ``orphan``, move it to ``orphan/`` first."""
+        ...
+
+    def read(self, shard: ShardId, *, after_lsn: int, limit_bytes: int) -> list[Record]:
+        """Read records in order, at least one if there is one, then until the limit."""
+        ...
+
+    def tip_at(self, shard: ShardId, lsn: int) -> Tip | None:
+        """Look the hash at a place up; None: not in the journal (above the tip, or below the floor)."""
+        ...
+
+    def save_snapshot(
+        self, shard: ShardId, tip: Tip, parts: Sequence[bytes], done: Callable[[DiskError | None], None]
+    ) -> None:
+        """Keep the app state as of ``tip``, checksummed, and drop the records up to it.
+
+        If the journal does not reach that far, the snapshot came from a peer, and all records go.
+        """
+        ...
+
+    def load_snapshot(self, shard: ShardId) -> tuple[Tip, list[bytes]] | None:
+        """Read the snapshot back; raises DamagedError."""
+        ...
+
+    def set_aside(self, shard: ShardId, done: Callable[[DiskError | None], None]) -> None:
+        """Move a damaged copy's files out of the way; the shard is then unknown here, and its next copy id is new."""
+        ...
+
+    def fresh_copy_id(self, shard: ShardId) -> CopyId:
+        """Name the copy that a new journal of this shard would be: grows with every ``set_aside``."""
+        ...
+
+
+class Links(Protocol, Generic[Message_contra]):
+    """Streams to peer nodes: ordered while up, at most once, never blocking; a link that is full is dropped whole.
+
+    ``bulk`` goes over a channel of its own, so that a snapshot never delays a heartbeat.
+    """
+
+    def send(self, peer: NodeId, message: Message_contra, *, bulk: bool = False) -> None:
+        """Send, or lose."""
+        ...
+
+
+@dataclass(slots=True)
+class Inbox(Generic[Message]):
+    """What a driver hands to the adapter of ``Links``: where messages and link changes go."""
+
+    message: Callable[[NodeId, Message], None]
+    up: Callable[[NodeId], None]
+    down: Callable[[NodeId, bool], None]
+    """The flag: True when the stream was reset and connects were refused (strong evidence)."""
+    peers: set[NodeId] = field(default_factory=set)
