@@ -28,7 +28,7 @@
 Facts travel as keyword values, never as prose and never as secrets. ``core/io/status.py`` puts them on the wire.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 
 class TwinholdError(Exception):
@@ -233,3 +233,56 @@ class DamagedError(TwinholdError):
             lsn=lsn,
             cause=cause,
         )
+
+
+_KINDS: tuple[type[TwinholdError], ...] = (
+    MalformedError,
+    OversizedError,
+    WrongGeographyError,
+    RequestIdReusedError,
+    RequestTooOldError,
+    RefusedByAppError,
+    NotAllowedError,
+    AlreadyExistsError,
+    StaleEpochError,
+    ConflictError,
+    PositionGoneError,
+    NotOwnerError,
+    NotLeaderError,
+    UnknownOutcomeError,
+    RefusedBySafetyError,
+    DamagedError,
+)
+_BY_REASON = {kind.reason: kind for kind in _KINDS}
+_BY_CODE: dict[str, type[TwinholdError]] = {
+    "NOT_FOUND": NotFoundError,
+    "UNAVAILABLE": UnavailableError,
+    "RESOURCE_EXHAUSTED": OverloadedError,
+    "INVALID_ARGUMENT": FixRequestError,
+    "PERMISSION_DENIED": NotAllowedError,
+    "UNKNOWN": UnknownOutcomeError,
+    "DEADLINE_EXCEEDED": UnknownOutcomeError,
+    "CANCELLED": UnknownOutcomeError,
+}
+
+
+def revived(
+    *,
+    code: str,
+    reason: str,
+    message: str,
+    facts: Mapping[str, str],
+    retry_after_s: float | None = None,
+    violations: Sequence[str] = (),
+) -> TwinholdError:
+    """Rebuild an error that came over the wire, as the class that was raised on the other side.
+
+    An unknown reason, from a newer server, becomes the class of its code: what the caller can do about it stays right.
+    """
+    kind = _BY_REASON.get(reason) or _BY_CODE.get(code, TwinholdError)
+    error = kind.__new__(kind)
+    TwinholdError.__init__(error, message, retry_after_s=retry_after_s, **facts)
+    error.code, error.reason = code, reason
+    if isinstance(error, RefusedBySafetyError):
+        error.violations = tuple(violations)
+    return error

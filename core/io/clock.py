@@ -1,0 +1,52 @@
+"""The real clock: CLOCK_BOOTTIME on an asyncio loop; implements the ports Clock and Spawn."""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable
+
+
+def boottime_s() -> float:
+    """Read the clock that never goes back and goes on while the machine is suspended (monotonic stands still)."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+class LoopClock:
+    """Time and slices of work on one event loop; the loop's own timers run on CLOCK_MONOTONIC, only waits use them."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._steps: deque[Callable[[], bool]] = deque()
+
+    def now(self) -> float:
+        """Return seconds since boot."""
+        return boottime_s()
+
+    def wall_ms(self) -> int:
+        """Return milliseconds since 1970."""
+        return time.time_ns() // 1_000_000
+
+    def call_at(self, when: float, callback: Callable[[], None]) -> asyncio.TimerHandle:
+        """Run ``callback`` once ``now() >= when``."""
+        return self._loop.call_later(max(0.0, when - boottime_s()), callback)
+
+    def later(self, callback: Callable[[], None]) -> None:
+        """Run ``callback`` at the next turn."""
+        self._loop.call_soon(callback)
+
+    def soon(self, step: Callable[[], bool]) -> None:
+        """Call ``step`` once per turn until it returns False; several such jobs take turns."""
+        self._steps.append(step)
+        if len(self._steps) == 1:
+            self._loop.call_soon(self._turn)
+
+    def _turn(self) -> None:
+        step = self._steps[0]
+        try:
+            goes_on = step()
+        finally:
+            self._steps.popleft()
+            if self._steps:
+                self._loop.call_soon(self._turn)
+        if goes_on:
+            self.soon(step)
