@@ -1,0 +1,1 @@
+"""Tests of the core: names, errors, assignments, the map, the wire."""
