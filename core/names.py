@@ -58,6 +58,13 @@ def tenant_slug(text: str) -> str:
     return text
 
 
+def fleet_id(text: str) -> str:
+    """Check a fleet's id, e.g. ``reference``."""
+    if not _SLUG.fullmatch(text):
+        raise MalformedError("fleet", text, expected="1 to 63 of a-z, 0-9 and -, no hyphen at an end")
+    return text
+
+
 def geography_id(text: str) -> GeographyId:
     """Check a geography's id, e.g. ``eu``."""
     return GeographyId(_label("geography", text))

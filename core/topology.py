@@ -106,6 +106,8 @@ class Topology:
     control_planes: tuple[ControlPlane, ...]
     store_host: str
     store_port: int
+    weights: tuple[float, ...] = ()
+    """What each shard's primary costs, in cores, by shard number; empty: not known here (clients need not)."""
 
     @property
     def store_endpoint(self) -> str:
@@ -147,6 +149,10 @@ class Topology:
     def fleet_vote_sites(self) -> tuple[DcId, ...]:
         """Where the fleet's own records (term, evacuations, brake) are voted on."""
         return tuple(c.dc for c in self.control_planes)
+
+    def weight(self, shard: int) -> float:
+        """Say what a shard's primary costs, in cores; 1.0 for every shard where weights are not known."""
+        return self.weights[shard] if self.weights else 1.0
 
     @property
     def shards(self) -> int:
