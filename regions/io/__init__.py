@@ -1,0 +1,1 @@
+"""The edge of the world: documents on disk, processes, pipes and signals."""
