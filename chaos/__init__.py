@@ -1,1 +1,1 @@
-"""Faults with receipts, load, laws and the rehearsal that proves the promise."""
+"""Faults with receipts, load, probes, the laws of a history, the rehearsal and its report."""

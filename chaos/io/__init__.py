@@ -1,0 +1,1 @@
+"""The edge of chaos: processes, sockets, files and the terminal."""
