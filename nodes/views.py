@@ -1,0 +1,156 @@
+"""What a node tells the control plane about itself, and what it is told to do: plain values, no wire."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import TypeAlias
+
+from core.assignments import Fence
+from core.errors import TwinholdError
+from core.names import CopyId, NodeId, ShardId
+
+
+class Role(Enum):
+    """What a copy does (PROTOCOL.md section 1); the values are those of ``CopyReport.Role`` without its prefix."""
+
+    PRIMARY = "PRIMARY"
+    STANDBY = "STANDBY"
+    LEARNER = "LEARNER"
+    OUT = "OUT"
+    DRAINED = "DRAINED"
+    PROMOTED = "PROMOTED"
+
+
+class Order(Enum):
+    """What the leader orders a primary to do; the values are those of ``TransferOrder.Kind`` without its prefix."""
+
+    ADD = "ADD"
+    SWAP = "SWAP"
+    SWITCHOVER = "SWITCHOVER"
+    CANCEL = "CANCEL"
+
+
+@dataclass(frozen=True, slots=True)
+class CopyView:
+    """One copy, as it is reported."""
+
+    shard: ShardId
+    copy_id: CopyId
+    fence: Fence
+    role: Role
+    last_lsn: int
+    commit_lsn: int
+    learner: NodeId | None
+    learner_lag: int
+    complaint: str
+    writes_per_s: int
+    orphaned: int
+    serving: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What this node sees of a partner."""
+
+    node: NodeId
+    silent_ms: int
+    refused: bool
+    """Its stream was reset and connects were refused."""
+    missed: bool
+    """Silent for longer than the observers' full wait."""
+
+
+@dataclass(frozen=True, slots=True)
+class PrepareShard:
+    """A copy that may have to take over, and the record it would be promoted from."""
+
+    shard: ShardId
+    base: Fence
+
+
+@dataclass(frozen=True, slots=True)
+class PrepareResult:
+    """Whether a copy could take over now; ``refusal`` says why not."""
+
+    shard: ShardId
+    ready: bool
+    refusal: str
+    last_lsn: int
+
+
+@dataclass(frozen=True, slots=True)
+class TransferOrder:
+    """An order to a primary; giving it again does no harm."""
+
+    shard: ShardId
+    base: Fence
+    order: Order
+    target: NodeId | None
+    """ADD, SWAP: who takes the new copy."""
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class TransferResult:
+    """Whether the order is under way, or done already; ``refusal`` says why not."""
+
+    shard: ShardId
+    accepted: bool
+    refusal: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A committed command; or, ``replayed``, one that was committed before."""
+
+    shard: ShardId
+    lsn: int
+    type_url: str
+    body: bytes
+    replayed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class QueryAnswer:
+    """A linearizable read: parts as (type url, body), and the journal position that they reflect."""
+
+    shard: ShardId
+    lsn: int
+    parts: Sequence[tuple[str, bytes]]
+
+
+Outcome: TypeAlias = Answered | TwinholdError
+QueryOutcome: TypeAlias = QueryAnswer | TwinholdError
+
+
+@dataclass(frozen=True, slots=True)
+class EntryStep:
+    """A committed entry of the subscribed tenant; ``body`` is a serialized ``JournalEntry``."""
+
+    lsn: int
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class CaughtUpStep:
+    """Every committed entry up to here was given, or is another tenant's."""
+
+    lsn: int
+
+
+@dataclass(frozen=True, slots=True)
+class GapStep:
+    """Entries ``first_lsn .. last_lsn`` are no longer kept: read state by a query, go on from here."""
+
+    first_lsn: int
+    last_lsn: int
+
+
+@dataclass(frozen=True, slots=True)
+class EndedStep:
+    """The subscription is over; the error says where to go."""
+
+    error: TwinholdError
+
+
+Step: TypeAlias = EntryStep | CaughtUpStep | GapStep | EndedStep
