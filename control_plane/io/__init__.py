@@ -1,0 +1,1 @@
+"""The world of a control plane: the embedded store, its client, peers, nodes, the process."""

@@ -1,0 +1,472 @@
+"""What every assignment store guarantees (PROTOCOL.md section 2, C1 to C8), in memory and as a process."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Generic, Protocol, TypeVar
+
+import pytest
+
+from control_plane.io.sqlite_store import DATABASE, SqliteStore
+from control_plane.io.store_client import StoreClient
+from control_plane.memory_store import Fate, MemoryLock, MemoryStore, Vault
+from control_plane.ports import (
+    FLEET,
+    Applied,
+    AssignmentStore,
+    Doc,
+    LeaderLock,
+    Partition,
+    PartitionState,
+    ReadAnswer,
+    Refused,
+    Row,
+    StaleTerm,
+    Unknown,
+    WriteAnswer,
+)
+from control_plane.store_rules import StoreRules, nearest_majority_s
+from core.assignments import Add, Assignment, Copy, Evict, Leader, Promote, Switchover, successor
+from core.errors import MalformedError, UnavailableError
+from core.io.clock import LoopClock
+from core.io.dial import channel
+from core.names import ControlPlaneId, CopyId, DcId, NodeId, ShardId, geography_id
+from core.processes import StoreConfig
+from core.topology import Kind, Topology, rtt_table_s
+from tests.fleets import small_fleet
+from tests.hosted_process import HostedProcess
+from twinhold.v1 import event_pb2
+from twinhold.v1 import store_service_pb2 as pb
+from twinhold.v1 import store_service_pb2_grpc as pb_grpc
+
+Answer = TypeVar("Answer")
+
+FLEET_ON_PAPER = small_fleet(144)
+DEADLINE_S = 0.4
+PATIENCE_S = 10.0
+EU = Partition(geography_id("eu"), 0)
+FRA = ControlPlaneId("fra1-cp")
+AMS = ControlPlaneId("ams1-cp")
+FRA_COPY = Copy(NodeId("fra1-c1"), CopyId("a.1"))
+AMS_COPY = Copy(NodeId("ams1-c1"), CopyId("b.1"))
+WAW_COPY = Copy(NodeId("waw1-c1"), CopyId("c.1"))
+
+
+class World(Protocol):
+    """An adapter and what can be done to it."""
+
+    def store(self, caller: ControlPlaneId) -> AssignmentStore:
+        """Give a control plane its way to the store."""
+        ...
+
+    def lock(self, caller: ControlPlaneId) -> LeaderLock:
+        """Give a control plane its way to the lock."""
+        ...
+
+    async def set_living(self, *dcs: str) -> None:
+        """Say which data centers live."""
+        ...
+
+    async def freeze(self) -> None:
+        """Stop the store where it stands."""
+        ...
+
+    async def thaw(self) -> None:
+        """Let it go on."""
+        ...
+
+    async def crash_and_restart(self) -> None:
+        """Kill the store and start it again on what it kept."""
+        ...
+
+    async def close(self) -> None:
+        """End everything."""
+        ...
+
+
+class MemoryWorld:
+    """The in-memory adapter."""
+
+    def __init__(self, topology: Topology) -> None:
+        self._clock = LoopClock(asyncio.get_running_loop())
+        self._vault = Vault(topology, self._clock)
+        self._rules = StoreRules(topology)
+        self._rtt_s = dict(rtt_table_s(topology))
+        self._living = frozenset(dc.id for dc in topology.data_centers)
+        self._frozen = False
+
+    def store(self, caller: ControlPlaneId) -> MemoryStore:
+        return MemoryStore(self._vault, caller, clock=self._clock, weather=self._weather, deadline_s=DEADLINE_S)
+
+    def lock(self, caller: ControlPlaneId) -> MemoryLock:
+        return MemoryLock(self._vault, caller, clock=self._clock, weather=self._weather, deadline_s=DEADLINE_S)
+
+    async def set_living(self, *dcs: str) -> None:
+        self._living = frozenset(DcId(dc) for dc in dcs)
+
+    async def freeze(self) -> None:
+        self._frozen = True
+
+    async def thaw(self) -> None:
+        self._frozen = False
+
+    async def crash_and_restart(self) -> None:
+        """Do nothing: what voting sites hold is durable."""
+
+    async def close(self) -> None:
+        """Do nothing."""
+
+    def _weather(self, caller: ControlPlaneId, partitions: Sequence[Partition]) -> Fate:
+        home = DcId(caller.removesuffix("-cp"))
+        trips = [
+            nearest_majority_s(home, self._rules.vote_sites(one), living=self._living, rtt_s=self._rtt_s)
+            for one in partitions
+        ]
+        lost = self._frozen or None in trips
+        return Fate(there_s=None) if lost else Fate()
+
+
+class ProcessWorld:
+    """The embedded store as a process."""
+
+    def __init__(self, topology: Topology, data_dir: Path) -> None:
+        self._topology = topology
+        self._data_dir = data_dir
+        self._process = HostedProcess("control_plane.io.store_process", topology.store_endpoint)
+        self._clients: dict[ControlPlaneId, StoreClient] = {}
+
+    async def start(self) -> None:
+        self._process.start(lambda life_fd: StoreConfig(self._topology, self._data_dir, life_fd))
+        await self._process.ready()
+
+    def store(self, caller: ControlPlaneId) -> StoreClient:
+        return self._client(caller)
+
+    def lock(self, caller: ControlPlaneId) -> StoreClient:
+        return self._client(caller)
+
+    async def set_living(self, *dcs: str) -> None:
+        line = channel(self._topology.store_endpoint, own_connection=True)
+        stub = pb_grpc.StoreServiceStub(line)
+        await stub.SetSites(pb.SetSitesRequest(fleet=self._topology.fleet, living=dcs), timeout=PATIENCE_S)
+        await line.close(None)
+
+    async def freeze(self) -> None:
+        self._process.freeze()
+
+    async def thaw(self) -> None:
+        self._process.thaw()
+
+    async def crash_and_restart(self) -> None:
+        self._process.kill()
+        await self.start()
+
+    async def close(self) -> None:
+        for client in self._clients.values():
+            await client.close()
+        self._process.kill()
+
+    def _client(self, caller: ControlPlaneId) -> StoreClient:
+        if caller not in self._clients:
+            self._clients[caller] = StoreClient(self._topology, caller, deadline_s=DEADLINE_S)
+        return self._clients[caller]
+
+
+@pytest.fixture(params=["memory", "process"])
+async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[World]:
+    if request.param == "memory":
+        made: World = MemoryWorld(FLEET_ON_PAPER)
+    else:
+        process = ProcessWorld(FLEET_ON_PAPER, tmp_path)
+        await process.start()
+        made = process
+    yield made
+    await made.close()
+
+
+class Answered(Generic[Answer]):
+    """Where a port's answer goes, later."""
+
+    def __init__(self) -> None:
+        self._future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+
+    def __call__(self, answer: Answer) -> None:
+        """Take the answer."""
+        self._future.set_result(answer)
+
+    async def value(self) -> Answer:
+        """Wait for it."""
+        assert not self._future.done(), "a port must not answer inside the call"
+        return await asyncio.wait_for(self._future, PATIENCE_S)
+
+
+def born(shard: int) -> Row:
+    """Make the first record of a shard."""
+    first = Assignment(ShardId(shard), Kind.COLLAB, 1, 1, FRA_COPY, AMS_COPY, "placed")
+    return Row(None, first, None, Leader())
+
+
+def evicted(old: Assignment) -> Row:
+    """Make the primary go on alone."""
+    return Row(old.fence, successor(old, Evict(), reason="silence"), Evict(), old.primary)
+
+
+def promoted(old: Assignment) -> Row:
+    """Make the standby take over."""
+    return Row(old.fence, successor(old, Promote(), reason="lost"), Promote(), Leader())
+
+
+async def write(
+    store: AssignmentStore, *rows: Row, term: int = 1, docs: Sequence[Doc] = (), partition: Partition = EU
+) -> WriteAnswer:
+    answer = Answered[WriteAnswer]()
+    store.write(partition, term, rows, docs, answer)
+    return await answer.value()
+
+
+async def read(store: AssignmentStore, partitions: Sequence[Partition] | None) -> ReadAnswer:
+    answer = Answered[ReadAnswer]()
+    store.read(partitions, answer)
+    return await answer.value()
+
+
+async def held(store: AssignmentStore, partition: Partition = EU) -> PartitionState:
+    contents = await read(store, [partition])
+    assert not isinstance(contents, Unknown), contents
+    return contents[partition]
+
+
+async def raised(store: AssignmentStore, term: int) -> WriteAnswer:
+    answer = Answered[WriteAnswer]()
+    store.raise_term(term, answer)
+    return await answer.value()
+
+
+async def append(store: AssignmentStore, *types: str, term: int = 1) -> WriteAnswer:
+    answer = Answered[WriteAnswer]()
+    store.append_events(term, [event_pb2.Event(type=one, term=term).SerializeToString() for one in types], answer)
+    return await answer.value()
+
+
+async def events(store: AssignmentStore, before_number: int | None, limit: int) -> list[tuple[int, str]]:
+    answer = Answered[Sequence[bytes] | Unknown]()
+    store.read_events(before_number, limit, answer)
+    bodies = await answer.value()
+    assert not isinstance(bodies, Unknown), bodies
+    return [(event.number, event.type) for event in map(event_pb2.Event.FromString, bodies)]
+
+
+async def lock_holder(lock: LeaderLock, asker: ControlPlaneId, ttl_s: float) -> ControlPlaneId | None:
+    answer = Answered[ControlPlaneId | None]()
+    lock.try_acquire(asker, ttl_s, answer)
+    return await answer.value()
+
+
+async def identity(store: AssignmentStore) -> tuple[str, int] | Unknown:
+    answer = Answered[tuple[str, int] | Unknown]()
+    store.identity(answer)
+    return await answer.value()
+
+
+async def test_a_store_is_empty_at_first_and_names_its_fleet(world: World) -> None:
+    store = world.store(FRA)
+    assert await held(store) == PartitionState(0, (), ())
+    assert await identity(store) == (FLEET_ON_PAPER.fleet, 1)
+
+
+async def test_what_is_written_is_read_by_everybody(world: World) -> None:
+    row = born(3)
+    assert await write(world.store(FRA), row, term=7) == (Applied(),)
+    assert await held(world.store(AMS)) == PartitionState(7, (row.new,), ())
+    everything = await read(world.store(AMS), None)
+    assert everything == {EU: PartitionState(7, (row.new,), ())}
+
+
+async def test_each_row_and_doc_of_a_batch_is_judged_on_its_own(world: World) -> None:
+    store = world.store(FRA)
+    old = born(1).new
+    await write(store, born(1), docs=[Doc("cordons/fra1", 1, b"x")])
+    answer = await write(
+        store, born(1), evicted(old), born(2), docs=[Doc("cordons/fra1", 1, b"y"), Doc("cordons/fra1", 2, b"z")]
+    )
+    assert answer == (
+        Refused(old),
+        Applied(),
+        Applied(),
+        Refused(Doc("cordons/fra1", 1, b"x")),
+        Applied(),
+    )
+
+
+async def test_of_concurrent_changes_of_one_base_exactly_one_wins(world: World) -> None:
+    await write(world.store(FRA), born(5))
+    old = born(5).new
+    rivals = [evicted(old), promoted(old)] * 8
+    answers = await asyncio.gather(
+        *(write(world.store(caller), rival) for rival, caller in zip(rivals, [FRA, AMS] * 8, strict=True))
+    )
+    assert sum(answer == (Applied(),) for answer in answers) == 1
+    winner = rivals[answers.index((Applied(),))].new
+    assert (await held(world.store(AMS))).assignments == (winner,)
+    assert all(answer in ((Applied(),), (Refused(winner),)) for answer in answers)
+
+
+async def test_an_older_term_writes_nothing_and_learns_the_newer_one(world: World) -> None:
+    await write(world.store(AMS), born(1), term=4)
+    assert await write(world.store(FRA), born(2), docs=[Doc("a/b", 1, b"x")], term=3) == StaleTerm(4)
+    assert await held(world.store(FRA)) == PartitionState(4, (born(1).new,), ())
+
+
+async def test_the_fleet_s_term_is_raised_once_per_number(world: World) -> None:
+    answers = await asyncio.gather(*(raised(world.store(caller), 9) for caller in (FRA, AMS)))
+    assert sorted(answers, key=repr) == [(Applied(),), StaleTerm(9)]
+    assert await append(world.store(FRA), "a", term=8) == StaleTerm(9)
+    assert await write(world.store(FRA), term=8, partition=FLEET) == StaleTerm(9)
+    assert await write(world.store(FRA), born(1), term=8) == (Applied(),), "terms are raised per partition"
+
+
+def _illegal() -> dict[str, Row]:
+    old = born(1).new
+    solo = successor(old, Evict(), reason="")
+    return {
+        "a promotion that keeps both in sync": Row(
+            old.fence, replace(successor(old, Promote(), reason=""), standby=FRA_COPY), Promote(), Leader()
+        ),
+        "a promotion by a copy": Row(old.fence, successor(old, Promote(), reason=""), Promote(), AMS_COPY),
+        "an eviction by the leader": Row(old.fence, solo, Evict(), Leader()),
+        "an epoch skipped": Row(old.fence, replace(solo, epoch=9), Evict(), FRA_COPY),
+        "a promotion outside in_sync": Row(old.fence, replace(solo, primary=WAW_COPY), Promote(), Leader()),
+        "a second standby": Row(old.fence, successor(old, Add(WAW_COPY), reason=""), Add(WAW_COPY), FRA_COPY),
+        "a switchover to a third": Row(old.fence, replace(old, epoch=2, primary=WAW_COPY), Switchover(), FRA_COPY),
+        "no change at all": Row(old.fence, replace(old, epoch=2), None, Leader()),
+    }
+
+
+@pytest.mark.parametrize("name", list(_illegal()))
+async def test_an_illegal_successor_is_refused(world: World, name: str) -> None:
+    store = world.store(FRA)
+    await write(store, born(1))
+    assert await write(store, _illegal()[name]) == (Refused(born(1).new),)
+    assert (await held(store)).assignments == (born(1).new,)
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        pytest.param(Row(None, replace(born(1).new, standby=None), None, Leader()), id="alone"),
+        pytest.param(Row(None, replace(born(1).new, epoch=2), None, Leader()), id="at epoch 2"),
+        pytest.param(
+            Row(None, replace(born(1).new, standby=Copy(NodeId("fra1-c2"), CopyId("z.1"))), None, Leader()),
+            id="in one data center",
+        ),
+        pytest.param(Row(None, replace(born(1).new, shard=ShardId(4000)), None, Leader()), id="outside the fleet"),
+    ],
+)
+async def test_a_shard_can_t_start_like_that(world: World, row: Row) -> None:
+    assert await write(world.store(FRA), row) == (Refused(None),)
+
+
+async def test_docs_grow_by_one_version_and_a_deleted_one_stays_deleted(world: World) -> None:
+    store = world.store(FRA)
+    for doc in (Doc("drains/waw1", 1, b"on"), Doc("drains/waw1", 2, b"")):
+        assert await write(store, docs=[doc], partition=FLEET) == (Applied(),)
+    late = await write(store, docs=[Doc("drains/waw1", 1, b"on")], partition=FLEET)
+    assert late == (Refused(Doc("drains/waw1", 2, b"")),)
+    assert (await held(store, FLEET)).docs == (Doc("drains/waw1", 2, b""),)
+
+
+async def test_events_are_numbered_in_order_and_read_newest_first(world: World) -> None:
+    store = world.store(FRA)
+    assert await append(store, "a", "b") == (Applied(), Applied())
+    assert await append(store, "c") == (Applied(),)
+    assert await events(store, None, 2) == [(3, "c"), (2, "b")]
+    assert await events(store, 2, 10) == [(1, "a")]
+
+
+async def test_without_a_majority_of_sites_nothing_is_known(world: World) -> None:
+    store = world.store(FRA)
+    await write(store, born(1))
+    await world.set_living("fra1")
+    assert isinstance(await write(store, evicted(born(1).new)), Unknown)
+    assert isinstance(await read(store, [EU]), Unknown)
+    await world.set_living("fra1", "waw1")
+    assert (await held(store)).assignments == (born(1).new,)
+    assert await write(store, evicted(born(1).new)) == (Applied(),)
+
+
+async def test_a_frozen_store_is_unknown_after_the_deadline_and_works_again_when_thawed(world: World) -> None:
+    store = world.store(FRA)
+    await write(store, born(1))
+    await world.freeze()
+    assert isinstance(await write(store, evicted(born(1).new)), Unknown)
+    await world.thaw()
+    now = (await held(store)).assignments
+    assert now in ((born(1).new,), (evicted(born(1).new).new,)), "it may have happened, or not"
+
+
+async def test_a_killed_store_keeps_everything_that_it_acknowledged(world: World) -> None:
+    store = world.store(FRA)
+    await write(store, born(1), docs=[Doc("a/b", 1, b"x")], term=5)
+    await append(store, "a", term=5)
+    await world.crash_and_restart()
+    assert await held(world.store(AMS)) == PartitionState(5, (born(1).new,), (Doc("a/b", 1, b"x"),))
+    assert await events(store, None, 10) == [(1, "a")]
+
+
+async def test_the_lock_has_one_holder_until_it_is_released_or_runs_out(world: World) -> None:
+    ours, theirs = world.lock(FRA), world.lock(AMS)
+    assert await lock_holder(ours, FRA, 30.0) == FRA
+    assert await lock_holder(theirs, AMS, 30.0) == FRA
+    theirs.release(AMS)
+    assert await lock_holder(ours, FRA, 30.0) == FRA, "who does not hold it can't release it"
+    ours.release(FRA)
+    while await lock_holder(theirs, AMS, 0.0) != AMS:
+        """A release travels like any call, and nobody waits for it."""
+    assert await lock_holder(ours, FRA, 30.0) == FRA, "it had run out"
+
+
+async def test_a_lock_without_a_majority_is_held_by_nobody_known(world: World) -> None:
+    await world.set_living("fra1")
+    assert await lock_holder(world.lock(FRA), FRA, 1.0) is None
+
+
+async def test_a_store_of_another_fleet_refuses_in_one_line(tmp_path: Path) -> None:
+    world = ProcessWorld(FLEET_ON_PAPER, tmp_path)
+    await world.start()
+    stranger = StoreClient(replace(FLEET_ON_PAPER, fleet="elsewhere"), FRA, deadline_s=DEADLINE_S)
+    answer = await identity(stranger)
+    await stranger.close()
+    await world.close()
+    assert answer == Unknown(
+        f"fleet 'elsewhere' is malformed: expected {FLEET_ON_PAPER.fleet}, whose store this is: "
+        "check the store's address"
+    )
+
+
+def test_a_database_older_than_what_was_served_before_is_noticed(tmp_path: Path) -> None:
+    _serve_once(tmp_path, born(1))
+    backup = (tmp_path / DATABASE).read_bytes()
+    _serve_once(tmp_path, evicted(born(1).new))
+    (tmp_path / DATABASE).write_bytes(backup)
+    with pytest.raises(UnavailableError, match="put the newer database back"):
+        SqliteStore(tmp_path, FLEET_ON_PAPER)
+
+
+def test_a_directory_has_one_store(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path, FLEET_ON_PAPER)
+    with pytest.raises(UnavailableError, match="in use by another process"):
+        SqliteStore(tmp_path, FLEET_ON_PAPER)
+    store.close()
+
+
+def test_a_directory_of_another_fleet_is_refused(tmp_path: Path) -> None:
+    _serve_once(tmp_path, born(1))
+    with pytest.raises(MalformedError, match="expected fleet elsewhere"):
+        SqliteStore(tmp_path, replace(FLEET_ON_PAPER, fleet="elsewhere"))
+
+
+def _serve_once(directory: Path, row: Row) -> None:
+    store = SqliteStore(directory, FLEET_ON_PAPER)
+    assert store.transact([lambda store: store.write(EU, 1, [row], [])]) == [(Applied(),)]
+    store.close()
