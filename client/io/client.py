@@ -1,0 +1,273 @@
+"""The asyncio client: finds the node that owns a tenant, and keeps every acknowledged write across failovers.
+
+::
+
+    async with connect(["127.10.0.1:7410"], actor="users/ada") as client:
+        await client.ready(timeout_s=10)
+        await client.create_tenant("tenants/eu/acme", display_name="Acme", timeout_s=5)
+        sent = await client.submit("tenants/eu/acme", command, ChatAnswer, timeout_s=5)
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
+from random import Random, SystemRandom
+from types import TracebackType
+from typing import Generic, TypeVar
+
+from google.protobuf.message import Message
+
+from client.budget import RetryBudget
+from client.call import USUAL, Call, Moved, Policy, Started, target_of
+from client.io.attempts import ByItself, OverSession, Part, Reading, Sessions, packed
+from client.io.dialler import Dialler
+from client.io.map_watch import MapWatch
+from client.io.request_ids import fresh_request_id
+from client.io.running import Attempts, Running
+from client.io.subscription import Step, steps
+from core.assignments import Assignment
+from core.errors import NotFoundError, UnavailableError
+from core.fleet_map import FleetMap
+from core.io.clock import LoopClock
+from core.names import NodeId, ShardId, TenantName, tenant_name
+from core.sharding import shard_of
+from twinhold.v1 import command_service_pb2 as pb
+from twinhold.v1 import journal_pb2, tenant_pb2
+
+Answer = TypeVar("Answer", bound=Message)
+Got = TypeVar("Got")
+
+RETRIES_PER_S = 200.0
+RETRIES_BURST = 200.0
+
+
+@dataclass(frozen=True, slots=True)
+class Answered(Generic[Answer]):
+    """What came back, and the place in the shard's journal that it stands for."""
+
+    answer: Answer
+    shard: int
+    lsn: int
+    replayed: bool
+    """A retry was recognised, and the answer recorded then was given."""
+
+
+class Client:
+    """One caller's view of a fleet; use ``connect``.
+
+    Args:
+        doors: endpoints of any control planes or nodes, ``host:port``.
+        actor: who calls.
+        seed: for jitter and the choice among endpoints; None: fresh.
+    """
+
+    def __init__(self, doors: Sequence[str], actor: str, seed: int | None) -> None:
+        self._rng: Random = SystemRandom() if seed is None else Random(seed)
+        self._clock = LoopClock(asyncio.get_running_loop())
+        self._dialler = Dialler(actor)
+        self._sessions = Sessions(self._dialler)
+        self._budget = RetryBudget(per_s=RETRIES_PER_S, burst=RETRIES_BURST)
+        self._running: dict[ShardId, set[Callable[[Moved], None]]] = {}
+        self._endpoints: dict[NodeId, str] = {}
+        self._first_map = asyncio.Event()
+        self._watch = MapWatch(doors, self._dialler, self._rng, self._map_changed)
+        self._watch.start()
+
+    @property
+    def map(self) -> FleetMap:
+        """The last good map; raises UnavailableError before the first one came."""
+        if self._watch.map is None:
+            raise UnavailableError(f"no map yet: {self._watch.last_error.message}")
+        return self._watch.map
+
+    async def ready(self, *, timeout_s: float) -> None:
+        """Wait for the first map.
+
+        Raises:
+            UnavailableError: no control plane and no node gave one in time.
+        """
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._first_map.wait()
+        except TimeoutError as cause:
+            why = self._watch.last_error.message
+            raise UnavailableError(f"nobody gave a map within {timeout_s:g} s: {why}") from cause
+
+    def locate(self, tenant: str | TenantName) -> Assignment:
+        """Find who holds a tenant's shard, on the local map; raises NotFoundError, MalformedError."""
+        return self.map.locate(_parsed(tenant))
+
+    def endpoint(self, node: NodeId) -> str:
+        """Say where a node is dialled; raises NotFoundError."""
+        found = self._endpoints.get(node)
+        if found is None:
+            raise NotFoundError("node", node, remedy="it is not in the fleet that the map describes")
+        return found
+
+    async def submit(
+        self,
+        tenant: str | TenantName,
+        body: Message,
+        answer: type[Answer],
+        *,
+        timeout_s: float,
+        request_id: str | None = None,
+        policy: Policy = USUAL,
+        unary: bool = False,
+    ) -> Answered[Answer]:
+        """Run a command, once, whatever happens on the way.
+
+        Args:
+            tenant: whose.
+            body: the app's command.
+            answer: the type of the app's answer.
+            timeout_s: for all attempts together.
+            request_id: None: a fresh one. Give the same to go on with a command whose outcome was unknown.
+            policy: how patient.
+            unary: one call per attempt, instead of the session that all commands to a node share.
+
+        Raises:
+            UnknownOutcomeError: it may have happened.
+            TwinholdError: it certainly did not.
+        """
+        name = await self._known(tenant, timeout_s)
+        how: Attempts[pb.CommandAnswer]
+        if unary:
+            how = ByItself(str(name), packed(body), self._dialler, self.endpoint)
+        else:
+            how = OverSession(str(name), packed(body), self._sessions, self.endpoint)
+        call: Call[pb.CommandAnswer] = self._call(
+            request_id or fresh_request_id(self._rng), timeout_s, policy, writes=True
+        )
+        got = await self._run(name, Running[pb.CommandAnswer](call, how, self._clock))
+        return Answered(_read(answer, got.body.value), got.position.shard, got.position.lsn, got.replayed)
+
+    async def query(
+        self,
+        tenant: str | TenantName,
+        body: Message,
+        answer: type[Answer],
+        *,
+        timeout_s: float,
+        policy: Policy = USUAL,
+    ) -> Answered[Answer]:
+        """Read, linearizably; the parts of a long answer are put together.
+
+        Raises:
+            TwinholdError: there is no answer; a read has no effect, so trying again is always right.
+        """
+        name = await self._known(tenant, timeout_s)
+        how = Reading(str(name), packed(body), self._dialler, self.endpoint)
+        call: Call[Part] = self._call("", timeout_s, policy, writes=False)
+        got = await self._run(name, Running[Part](call, how, self._clock))
+        return Answered(_read(answer, got.body), got.shard, got.lsn, replayed=False)
+
+    def subscribe(self, tenant: str | TenantName, *, after_lsn: int | None) -> AsyncIterator[Step]:
+        """Follow a tenant's committed events until the caller stops; a gap is a step of its own.
+
+        Args:
+            tenant: whose.
+            after_lsn: only entries after this one; None: only new ones.
+        """
+        name = _parsed(tenant)
+
+        def owner() -> str:
+            return self.endpoint(self.locate(name).primary.node)
+
+        return steps(str(name), after_lsn, self._dialler, owner)
+
+    async def create_tenant(
+        self,
+        tenant: str | TenantName,
+        *,
+        display_name: str,
+        strict: bool = False,
+        timeout_s: float,
+        request_id: str | None = None,
+    ) -> tenant_pb2.Tenant:
+        """Create a tenant, with or without a control plane: its record is the first entry of its shard's journal.
+
+        Raises:
+            AlreadyExistsError: somebody else created it.
+            TwinholdError: as for ``submit``.
+        """
+        create = journal_pb2.CreateTenantCommand(display_name=display_name, strict=strict)
+        command = journal_pb2.TenantCommand(create=create)
+        answered = await self.submit(
+            tenant, command, journal_pb2.TenantAnswer, timeout_s=timeout_s, request_id=request_id
+        )
+        return answered.answer.tenants[0]
+
+    async def close(self) -> None:
+        """End everything; calls under way end with an unknown outcome."""
+        await self._watch.close()
+        await self._sessions.close()
+        await self._dialler.close()
+
+    async def __aenter__(self) -> "Client":
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    def _call(self, request_id: str, timeout_s: float, policy: Policy, *, writes: bool) -> Call[Got]:
+        return Call(
+            request_id,
+            deadline=self._clock.now() + timeout_s,
+            writes=writes,
+            policy=policy,
+            budget=self._budget,
+            chance=self._rng.random,
+        )
+
+    async def _run(self, tenant: TenantName, running: Running[Got]) -> Got:
+        shard = shard_of(tenant, self.map.topology.geography(tenant.geography), self.map.overrides)
+        calls = self._running.setdefault(shard, set())
+        calls.add(running.tell)
+        try:
+            held = self.map.shards.get(shard)
+            running.tell(Started(None if held is None else target_of(held)))
+            return await running.done
+        finally:
+            calls.discard(running.tell)
+            running.stop()
+
+    async def _known(self, tenant: str | TenantName, timeout_s: float) -> TenantName:
+        """Check a tenant's name; the first call of a client waits here for the first map."""
+        name = _parsed(tenant)
+        if self._watch.map is None:
+            await self.ready(timeout_s=timeout_s)
+        return name
+
+    def _map_changed(self, held: FleetMap) -> None:
+        self._endpoints = {node.id: node.endpoint for node in held.topology.nodes}
+        self._first_map.set()
+        for shard, calls in list(self._running.items()):
+            if not calls:
+                del self._running[shard]
+            elif (found := held.shards.get(shard)) is not None:
+                for tell in list(calls):
+                    tell(Moved(target_of(found)))
+
+
+def connect(endpoints: Sequence[str], *, actor: str, seed: int | None = None) -> Client:
+    """Begin to follow a fleet; must be called on a running loop.
+
+    Args:
+        endpoints: any control planes or nodes, ``host:port``; the others are learnt from the map.
+        actor: who calls, e.g. ``users/ada``; retries are recognised per actor.
+        seed: makes jitter and choices repeatable.
+    """
+    return Client(endpoints, actor, seed)
+
+
+def _parsed(tenant: str | TenantName) -> TenantName:
+    return tenant if isinstance(tenant, TenantName) else tenant_name(tenant)
+
+
+def _read(kind: type[Answer], body: bytes) -> Answer:
+    answer = kind()
+    answer.ParseFromString(body)
+    return answer
