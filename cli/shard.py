@@ -1,0 +1,131 @@
+"""`twinhold shard`: the units of placement, replication and failover."""
+
+import click
+
+from cli.exits import Exit
+from cli.messages import message_json
+from cli.operations import carry_out
+from cli.options import confirm, conversing, limit_option, plan_option, reason_option, wait_option, yes_option
+from cli.output import Table, bare, moment, note, show_json, show_record, show_table
+from cli.session import Session, fresh_request_id
+from core.names import dc_id, geography_id, shard_id
+from twinhold.v1.shard_pb2 import Shard
+from twinhold.v1.shard_service_pb2 import (
+    GetShardRequest,
+    ListShardsRequest,
+    PromoteShardRequest,
+    SwitchoverShardRequest,
+)
+from twinhold.v1.shard_service_pb2_grpc import ShardServiceStub
+
+HEAD = ("shard", "geography", "primary", "standby", "epoch", "weight", "on one copy since", "in flight")
+
+
+@click.group()
+def shard() -> None:
+    """List and show shards, and change their roles."""
+
+
+def name_of(text: str) -> str:
+    """Turn what a person typed, "17" or "shards/17", into the resource name."""
+    return f"shards/{shard_id(text)}"
+
+
+def row(it: Shard) -> tuple[str | int | float, ...]:
+    """Show a shard as a line of the table."""
+    held = it.assignment
+    standby = held.standby.node if held.HasField("standby") else "NONE"
+    epoch = f"{held.incarnation}.{held.epoch}"
+    since = moment(it.exposed_since_ms)
+    return held.shard, it.geography, held.primary.node, standby, epoch, it.weight, since, it.in_flight
+
+
+async def shards_of(session: Session, request: ListShardsRequest, limit: int) -> list[Shard]:
+    """Read pages until there are enough shards, or no more."""
+    found: list[Shard] = []
+    while len(found) < limit:
+        request.page_size = min(limit - len(found), 20_000)
+        page = await session.ask(lambda it: ShardServiceStub(it).ListShards, request)
+        found += page.shards
+        request.page_token = page.next_page_token
+        if not page.next_page_token:
+            break
+    return found[:limit]
+
+
+@shard.command("list")
+@click.option("--geography", default="", help="Only this geography.")
+@click.option("--dc", default="", help="Only shards with a copy in this data center.")
+@click.option("--exposed", is_flag=True, help="Only shards on one copy.")
+@limit_option
+@conversing
+async def list_(session: Session, geography: str, dc: str, exposed: bool, limit: int) -> None:
+    """List shards and who holds them."""
+    request = ListShardsRequest(
+        geography=geography_id(geography) if geography else "", dc=dc_id(dc) if dc else "", exposed_only=exposed
+    )
+    found = await shards_of(session, request, limit)
+    if session.as_json:
+        show_json([message_json(it) for it in found])
+    else:
+        show_table(Table(HEAD, [row(it) for it in found]))
+
+
+@shard.command()
+@click.argument("name")
+@conversing
+async def show(session: Session, name: str) -> None:
+    """Show one shard in full."""
+    answer = await session.ask(lambda it: ShardServiceStub(it).GetShard, GetShardRequest(name=name_of(name)))
+    if session.as_json:
+        show_json(message_json(answer.shard))
+    else:
+        show_record({**dict(zip(HEAD, row(answer.shard), strict=True)), "because": answer.shard.assignment.reason})
+
+
+def possible(request_name: str, what: str) -> int:
+    """Tell that a change passed the gates; returns the exit code that says it is pending."""
+    note(f"{bare(request_name)}: {what} is possible now")
+    return Exit.CHANGES_PENDING
+
+
+@shard.command()
+@click.argument("name")
+@plan_option
+@yes_option
+@wait_option
+@reason_option
+@conversing
+async def switchover(session: Session, name: str, plan: bool, yes: bool, wait: bool, reason: str) -> int | None:
+    """Let primary and standby change roles, by plan."""
+    request = SwitchoverShardRequest(name=name_of(name), reason=reason, validate_only=True)
+    await session.ask(lambda it: ShardServiceStub(it).SwitchoverShard, request)
+    if plan:
+        return possible(request.name, "a switchover")
+    confirm(f"Switch over 1 shard ({bare(request.name)}): its writes pause for some milliseconds. Go on?", yes=yes)
+    request.validate_only = False
+    request.request_id = fresh_request_id()
+    answer = await session.ask(lambda it: ShardServiceStub(it).SwitchoverShard, request)
+    await carry_out(session, answer.operation, wait=wait)
+    return None
+
+
+@shard.command()
+@click.argument("name")
+@plan_option
+@yes_option
+@wait_option
+@reason_option
+@conversing
+async def promote(session: Session, name: str, plan: bool, yes: bool, wait: bool, reason: str) -> int | None:
+    """Let the standby take over although no verdict on the primary was reached."""
+    request = PromoteShardRequest(name=name_of(name), reason=reason, validate_only=True)
+    await session.ask(lambda it: ShardServiceStub(it).PromoteShard, request)
+    if plan:
+        return possible(request.name, "a promotion")
+    confirm(f"Promote the standby of 1 shard ({bare(request.name)}), and leave it on one copy. Go on?", yes=yes)
+    request.validate_only = False
+    request.request_id = fresh_request_id()
+    answer = await session.ask(lambda it: ShardServiceStub(it).PromoteShard, request)
+    await carry_out(session, answer.operation, wait=wait)
+    return None
