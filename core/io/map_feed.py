@@ -1,0 +1,211 @@
+"""AssignmentService for whoever holds a map: control planes, and every node from its last good one.
+
+A step of the map is encoded once and the same bytes go to every watcher, so that 200 of them cost little more than one.
+A watcher that is too slow for the steps gets a fresh snapshot instead: nothing waits for it, and nothing is skipped.
+"""
+# ruff: noqa: N802 - the .proto names the methods
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from typing import Any
+
+import grpc
+
+from core.assignments import Assignment
+from core.errors import MalformedError
+from core.fleet_map import NO_REVISION, Delta, FleetMap, Revision
+from core.io.serve import Context
+from core.names import shard_id, tenant_name
+from core.wire import assignment_to_pb, delta_to_pb, revision_from_pb, revision_to_pb, snapshot_to_pb
+from twinhold.v1 import assignment_service_pb2 as pb
+
+SERVICE = pb.DESCRIPTOR.services_by_name["AssignmentService"].full_name
+AGE_EVERY_S = 1.0
+QUEUE_MAX = 256
+"""Steps that wait for one watcher."""
+LOG_MAX = 1024
+"""Steps kept for watchers that resume."""
+
+
+class _Watcher:
+    """One stream: the steps that wait for it, or the fact that it must start anew."""
+
+    def __init__(self) -> None:
+        self.steps: deque[bytes] = deque()
+        self.behind = True
+        self.changed = asyncio.Event()
+
+    def push(self, step: bytes) -> None:
+        if self.behind:
+            return
+        if len(self.steps) >= QUEUE_MAX:
+            self.restart()
+            return
+        self.steps.append(step)
+        self.changed.set()
+
+    def restart(self) -> None:
+        self.steps.clear()
+        self.behind = True
+        self.changed.set()
+
+
+class MapFeed:
+    """A map and its watchers; used on one event loop.
+
+    The owner changes the map and then calls ``replaced`` or ``stepped``.
+
+    Args:
+        fleet_map: the map that is served.
+        age_ms: milliseconds since the leader was last heard; 0 at the leader.
+    """
+
+    def __init__(self, fleet_map: FleetMap, age_ms: Callable[[], int]) -> None:
+        self.map = fleet_map
+        self._age_ms = age_ms
+        self._watchers: set[_Watcher] = set()
+        self._log: deque[tuple[Revision, bytes]] = deque(maxlen=LOG_MAX)
+        self._snapshot: tuple[Revision, bytes] | None = None
+        self._ages: asyncio.Task[None] | None = None
+
+    def replaced(self) -> None:
+        """Tell everybody that the whole map is another one."""
+        self._log.clear()
+        for watcher in self._watchers:
+            watcher.restart()
+
+    def stepped(self, delta: Delta) -> None:
+        """Tell everybody a step that the map has just taken."""
+        step = pb.WatchResponse(delta=delta_to_pb(delta, self.map.topology.fleet)).SerializeToString()
+        self._log.append((delta.base, step))
+        for watcher in self._watchers:
+            watcher.push(step)
+
+    async def watch(self, since: Revision | None) -> AsyncGenerator[bytes, None]:
+        """Yield serialized WatchResponses: a snapshot or what follows ``since``, then every step, an age when quiet."""
+        watcher = _Watcher()
+        self._resume(watcher, since)
+        self._watchers.add(watcher)
+        self._start_ages()
+        try:
+            while True:
+                if watcher.behind and self.map.revision != NO_REVISION:
+                    watcher.behind = False
+                    yield self._whole()
+                while watcher.steps:
+                    yield watcher.steps.popleft()
+                if not watcher.behind or self.map.revision == NO_REVISION:
+                    watcher.changed.clear()
+                    await watcher.changed.wait()
+        finally:
+            self._watchers.discard(watcher)
+
+    def age(self) -> pb.MapAge:
+        """Say how fresh the map is."""
+        return pb.MapAge(
+            revision=revision_to_pb(self.map.revision, self.map.topology.fleet), age_ms=max(0, self._age_ms())
+        )
+
+    def resolve(self, request: pb.ResolveRequest) -> pb.ResolveResponse:
+        """Find who holds a tenant or a shard.
+
+        Raises:
+            MalformedError: neither is asked for, or the name has the wrong form.
+            NotFoundError: there is no such geography or shard.
+        """
+        found = self._located(request)
+        topology = self.map.topology
+        return pb.ResolveResponse(
+            assignment=assignment_to_pb(found),
+            primary_endpoint=topology.node(found.primary.node).endpoint,
+            standby_endpoint="" if found.standby is None else topology.node(found.standby.node).endpoint,
+            age=self.age(),
+        )
+
+    async def close(self) -> None:
+        """Stop telling ages."""
+        if self._ages is not None:
+            self._ages.cancel()
+            await asyncio.gather(self._ages, return_exceptions=True)
+
+    def _located(self, request: pb.ResolveRequest) -> Assignment:
+        match request.WhichOneof("target"):
+            case "tenant":
+                return self.map.locate(tenant_name(request.tenant))
+            case "shard":
+                return self.map.shard(shard_id(request.shard))
+            case _:
+                raise MalformedError("target", "", expected="a tenant or a shard")
+
+    def _resume(self, watcher: _Watcher, since: Revision | None) -> None:
+        missed = self._missed(since)
+        if missed is not None:
+            watcher.behind = False
+            watcher.steps.extend(missed)
+
+    def _missed(self, since: Revision | None) -> list[bytes] | None:
+        if since is None or since == NO_REVISION:
+            return None
+        if since == self.map.revision:
+            return [self._age_step()]
+        bases = [base for base, _ in self._log]
+        missed = [step for _, step in self._log][bases.index(since) :] if since in bases else None
+        return missed if missed is not None and len(missed) < QUEUE_MAX else None
+
+    def _whole(self) -> bytes:
+        if self._snapshot is None or self._snapshot[0] != self.map.revision:
+            whole = snapshot_to_pb(self.map.revision, self.map.shards.values(), self.map.overrides, self.map.topology)
+            self._snapshot = (self.map.revision, pb.WatchResponse(snapshot=whole).SerializeToString())
+        return self._snapshot[1]
+
+    def _age_step(self) -> bytes:
+        return pb.WatchResponse(age=self.age()).SerializeToString()
+
+    def _start_ages(self) -> None:
+        if self._ages is None or self._ages.done():
+            self._ages = asyncio.ensure_future(self._tell_ages())
+
+    async def _tell_ages(self) -> None:
+        while self._watchers:
+            await asyncio.sleep(AGE_EVERY_S)
+            step = self._age_step()
+            for watcher in self._watchers:
+                if not watcher.steps:
+                    watcher.push(step)
+
+
+def handlers(feed: MapFeed) -> "grpc.GenericRpcHandler[Any, Any]":
+    """Make AssignmentService for ``add_generic_rpc_handlers``; Watch sends bytes as they are.
+
+    ``Any``: the handler speaks two methods of different messages.
+    """
+
+    async def Watch(request: pb.WatchRequest, context: Context) -> AsyncIterator[bytes]:
+        fleet = feed.map.topology.fleet
+        since = revision_from_pb(request.since, fleet) if request.HasField("since") else None
+        async for step in feed.watch(since):
+            yield step
+
+    async def Resolve(request: pb.ResolveRequest, context: Context) -> pb.ResolveResponse:
+        return feed.resolve(request)
+
+    return grpc.method_handlers_generic_handler(
+        SERVICE,
+        {
+            "Watch": grpc.unary_stream_rpc_method_handler(
+                Watch,
+                request_deserializer=pb.WatchRequest.FromString,
+                response_serializer=_as_is,
+            ),
+            "Resolve": grpc.unary_unary_rpc_method_handler(
+                Resolve,
+                request_deserializer=pb.ResolveRequest.FromString,
+                response_serializer=pb.ResolveResponse.SerializeToString,
+            ),
+        },
+    )
+
+
+def _as_is(step: bytes) -> bytes:
+    return step
