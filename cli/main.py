@@ -1,7 +1,6 @@
 """The `twinhold` command: finds a command by name, imports it only when called, and turns errors into exit codes."""
 
 import importlib
-import os
 import sys
 from collections.abc import Mapping, Sequence
 
@@ -17,6 +16,8 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "shard": ("cli.shard:shard", "List and show shards, and change their roles."),
     "failover": ("cli.failover:failover", "Show failovers, past and present; release the brake."),
     "events": ("cli.events:events", "Show what the control plane decided, and why."),
+    "chat": ("cli.chat:chat", "Post into a tenant's channels, read and follow them."),
+    "check": ("cli.check:check", "Judge a history of writes and reads."),
     "version": ("cli.version:version", "Print the installed release."),
 }
 """Where each command lives, and its line in --help: help must not import what it lists."""
@@ -91,10 +92,6 @@ def run(arguments: Sequence[str]) -> int:
     except TwinholdError as error:
         complain(error_line(error))
         return exit_for(error)
-    except BrokenPipeError:
-        # The reader of our output went away (`twinhold events | head`): nobody is left to tell.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return Exit.DONE
 
 
 def main() -> None:

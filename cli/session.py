@@ -51,9 +51,9 @@ def fresh_request_id() -> str:
     return str(uuid.uuid4())
 
 
-def acting() -> Metadata:
+def acting() -> str:
     """Say who asks; a server without credentials, which listens on loopback only, believes it."""
-    return ((ACTOR_HEADER, getpass.getuser()),)
+    return f"users/{getpass.getuser()}"
 
 
 def worth_another_try(error: TwinholdError) -> bool:
@@ -71,9 +71,14 @@ class Session:
 
     doors: Doors
     as_json: bool
-    metadata: Metadata = field(default_factory=acting)
+    actor: str = field(default_factory=acting)
     _channels: dict[str, grpc.aio.Channel] = field(default_factory=dict)
     _leader: str = ""
+
+    @property
+    def metadata(self) -> Metadata:
+        """What goes with every call."""
+        return ((ACTOR_HEADER, self.actor),)
 
     def channel(self, endpoint: str) -> grpc.aio.Channel:
         """Dial an endpoint, once."""
