@@ -1,0 +1,82 @@
+"""Distance on one machine: what crosses data centers is held for the trip that it would take, in order.
+
+All data centers of a rehearsal share one machine; without this, everything would look better than it would be.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Generic, TypeVar
+
+import grpc
+
+from core.errors import TwinholdError
+from core.names import DcId
+from core.ports import Clock, Timer
+from core.topology import Topology, rtt_s
+
+Item = TypeVar("Item")
+Answer = TypeVar("Answer")
+TICK_S = 0.0005
+"""Loop timers are rounded to a millisecond: whatever is due within half of one goes now."""
+
+
+class DelayLine(Generic[Item]):
+    """Holds every item for the same while and keeps their order; without delay, items pass straight through.
+
+    Args:
+        clock: whose time it is.
+        delay_s: how long an item is held.
+        deliver: where it goes then.
+    """
+
+    def __init__(self, clock: Clock, delay_s: float, deliver: Callable[[Item], None]) -> None:
+        self._clock = clock
+        self._delay_s = delay_s
+        self._deliver = deliver
+        self._held: deque[tuple[float, Item]] = deque()
+        self._timer: Timer | None = None
+
+    def put(self, item: Item) -> None:
+        """Send an item on its way."""
+        if self._delay_s <= 0:
+            self._deliver(item)
+            return
+        self._held.append((self._clock.now() + self._delay_s, item))
+        if self._timer is None:
+            self._wait()
+
+    def clear(self) -> None:
+        """Lose what is on its way."""
+        self._held.clear()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _wait(self) -> None:
+        self._timer = self._clock.call_at(self._held[0][0], self._ripe)
+
+    def _ripe(self) -> None:
+        self._timer = None
+        due = self._clock.now() + TICK_S
+        while self._held and self._held[0][0] <= due:
+            self._deliver(self._held.popleft()[1])
+        if self._held and self._timer is None:
+            self._wait()
+
+
+def trip_s(topology: Topology, a: DcId, b: DcId) -> float:
+    """Say how long one way takes: half the round trip; nothing within a data center."""
+    return rtt_s(topology.data_center(a), topology.data_center(b)) / 2
+
+
+async def across(trip: float, call: Callable[[], Awaitable[Answer]]) -> Answer:
+    """Make a unary call over a distance of ``trip`` seconds one way; errors travel back no faster than answers."""
+    await asyncio.sleep(trip)
+    try:
+        answer = await call()
+    except (grpc.RpcError, TwinholdError):
+        await asyncio.sleep(trip)
+        raise
+    await asyncio.sleep(trip)
+    return answer

@@ -1,0 +1,1 @@
+"""The worldly side of a node: links, control plane streams, the process."""

@@ -1,0 +1,289 @@
+"""One stream to one peer, whoever opened it; lost whole, made anew.
+
+The lower node id opens the stream as soon as either wants it; the higher one waits a little first, because only it may
+know of a learner. A newer stream takes the place of an older one: whoever opens one has lost the other. After a reset
+the peer is knocked at, so that a process that is gone is told from one that is frozen.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from random import Random
+from typing import TypeAlias
+
+import grpc
+from grpc import aio
+
+from core.errors import ConflictError, TwinholdError
+from core.io.clock import LoopClock
+from core.io.delay import DelayLine
+from core.io.dial import channel
+from core.io.json_log import tell, warn
+from core.timers import Timers
+from core.topology import Node
+from nodes.frames import Frame
+from nodes.io.knock import gone
+from nodes.io.outbox import Outbox
+from nodes.io.streams import ACCEPTED, bulk_over, bulk_request, first_bulk, first_request, replicate_over, request
+from nodes.ports import Inbox
+from nodes.wire import frame_from_pb
+from twinhold.v1 import replication_pb2 as pb
+
+Read: TypeAlias = Callable[[], Awaitable[pb.Frame | None]]
+"""Waits for the next frame; None: the other side has ended the stream."""
+Write: TypeAlias = Callable[[bytes], Awaitable[None]]
+
+BACKOFF_S = (0.05, 0.5)
+PATIENCE_S = 0.15
+"""How much longer the higher id waits, for the lower one to open the stream."""
+OPEN_S = 1.0
+"""An opened stream must be accepted within this, plus the round trip; a frozen process never accepts."""
+
+
+class Stream:
+    """One life of a link: what waits for it, and its end."""
+
+    def __init__(self) -> None:
+        self.outbox = Outbox()
+        self.bulk = Outbox()
+        self.over = asyncio.Event()
+
+
+class Link:
+    """The way to one peer.
+
+    Args:
+        here: this node.
+        peer: the other one.
+        trip: seconds one way between their data centers.
+        timers: how a peer that is gone is told.
+        clock: this process's clock.
+        chance: jitter.
+        inbox: where frames and link changes go.
+    """
+
+    def __init__(
+        self,
+        *,
+        here: Node,
+        peer: Node,
+        trip: float,
+        timers: Timers,
+        clock: LoopClock,
+        chance: Random,
+        inbox: Inbox[Frame],
+    ) -> None:
+        self.peer = peer
+        self._here = here
+        self._trip = trip
+        self._timers = timers
+        self._clock = clock
+        self._chance = chance
+        self._inbox = inbox
+        self._patience_s = 0.0 if here.id < peer.id else PATIENCE_S
+        self._wanted = False
+        self._used_at = clock.now()
+        self._stream: Stream | None = None
+        self._told_up = False
+        self._news = asyncio.Event()
+        self._attempt: aio.StreamStreamCall[bytes, pb.ReplicateResponse] | None = None
+        self._line = DelayLine[bytes](clock, trip, lambda frame: self._post(frame, bulk=False))
+        self._bulk_line = DelayLine[bytes](clock, trip, lambda frame: self._post(frame, bulk=True))
+        self._task = asyncio.ensure_future(self._tend())
+
+    @property
+    def up(self) -> bool:
+        """Say whether a stream stands."""
+        return self._stream is not None
+
+    def want(self) -> None:
+        """Open the stream if there is none, and keep it open."""
+        if not self._wanted:
+            self._wanted = True
+            self._news.set()
+        self._used_at = self._clock.now()
+
+    def spare(self, idle_s: float) -> None:
+        """Stop keeping it open; end it once nothing has passed for ``idle_s``."""
+        self._wanted = False
+        if self._stream is not None and self._clock.now() - self._used_at > idle_s:
+            tell("link.idle", peer=self.peer.id)
+            self.drop()
+
+    def send(self, frame: bytes, *, bulk: bool) -> None:
+        """Send a serialized frame, or lose it."""
+        self._used_at = self._clock.now()
+        (self._bulk_line if bulk else self._line).put(frame)
+
+    def drop(self) -> None:
+        """End the present stream; a new one is made if it is wanted."""
+        if self._stream is not None:
+            self._stream.over.set()
+
+    async def close(self) -> None:
+        """Stop for good."""
+        self.drop()
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+
+    async def accept(self, read: Read, write: Write, accepted: Callable[[], Awaitable[None]]) -> None:
+        """Be a stream that the peer opened, until it ends.
+
+        Raises:
+            ConflictError: both are opening one; the lower id's stands.
+        """
+        if self._attempt is not None and self._here.id < self.peer.id:
+            raise ConflictError(f"{self._here.id} is opening the stream itself")
+        await self._carry(read, write, accepted)
+
+    async def accept_bulk(self, read: Read) -> None:
+        """Take frames of a bulk stream that the peer opened."""
+        async with asyncio.timeout(OPEN_S):
+            while self._stream is None:
+                self._news.clear()
+                await self._news.wait()
+        stream = self._stream
+        while not stream.over.is_set() and (frame := await read()) is not None:
+            self._hear(stream, frame)
+
+    def _post(self, frame: bytes, *, bulk: bool) -> None:
+        stream = self._stream
+        if stream is not None and not (stream.bulk if bulk else stream.outbox).put(frame):
+            warn("link.full", peer=self.peer.id, bulk=bulk)
+            stream.over.set()
+
+    def _hear(self, stream: Stream, frame: pb.Frame) -> None:
+        if self._stream is stream:
+            self._used_at = self._clock.now()
+            self._inbox.message(self.peer.id, frame_from_pb(frame))
+
+    def _adopt(self) -> Stream:
+        if self._stream is not None:
+            self._lose(self._stream)
+        self._say_down(refused=False)
+        self._stream, self._told_up = Stream(), True
+        if self._attempt is not None:
+            self._attempt.cancel()
+        self._news.set()
+        self._inbox.up(self.peer.id)
+        return self._stream
+
+    def _lose(self, stream: Stream) -> None:
+        stream.over.set()
+        if self._stream is stream:
+            self._stream = None
+            self._line.clear()
+            self._bulk_line.clear()
+
+    def _say_down(self, *, refused: bool) -> None:
+        if self._told_up:
+            self._told_up = False
+            self._inbox.down(self.peer.id, refused)
+
+    async def _tend(self) -> None:
+        pause_s = self._patience_s
+        while True:
+            await self._rest(pause_s)
+            if self._stream is None:
+                await self._open()
+            while self._stream is not None:
+                await self._stream.over.wait()
+                await asyncio.sleep(0)
+            await self._mourn()
+            pause_s = self._chance.uniform(*BACKOFF_S) + self._patience_s
+
+    async def _rest(self, pause_s: float) -> None:
+        while self._stream is None:
+            self._news.clear()
+            try:
+                async with asyncio.timeout(pause_s if self._wanted else None):
+                    await self._news.wait()
+            except TimeoutError:
+                return
+
+    async def _mourn(self) -> None:
+        if self._told_up:
+            refused = await gone(self.peer.host, self.peer.port, timers=self._timers, trip=self._trip)
+            if self._stream is None:
+                tell("link.down", peer=self.peer.id, refused=refused)
+                self._say_down(refused=refused)
+
+    async def _open(self) -> None:
+        line = channel(self.peer.endpoint, own_connection=True)
+        try:
+            await self._ride(replicate_over(line))
+        except (grpc.RpcError, aio.UsageError, TimeoutError):
+            return
+        except asyncio.CancelledError:
+            if _ending():
+                raise
+        finally:
+            await line.close(None)
+
+    async def _ride(self, call: aio.StreamStreamCall[bytes, pb.ReplicateResponse]) -> None:
+        self._attempt = call
+        try:
+            async with asyncio.timeout(OPEN_S + 2 * self._trip):
+                await call.write(first_request(self._here.id))
+                accepted = ACCEPTED in dict(await call.initial_metadata())
+        finally:
+            self._attempt = None
+        if accepted:
+            await self._carry(lambda: _next(call), lambda frame: call.write(request(frame)))
+        call.cancel()
+
+    async def _carry(self, read: Read, write: Write, accepted: Callable[[], Awaitable[None]] | None = None) -> None:
+        stream = self._adopt()
+        pumps = [
+            asyncio.ensure_future(work)
+            for work in (self._read(stream, read, accepted), _write(stream.outbox, write), self._bulk(stream))
+        ]
+        over = asyncio.ensure_future(stream.over.wait())
+        try:
+            await asyncio.wait([*pumps, over], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            self._lose(stream)
+            for pump in (*pumps, over):
+                pump.cancel()
+            await self._settle(await asyncio.gather(*pumps, return_exceptions=True))
+
+    async def _settle(self, ends: list[BaseException | None]) -> None:
+        for end in ends:
+            if isinstance(end, TwinholdError):
+                warn("link.refused", peer=self.peer.id, message=end.message)
+            elif isinstance(end, Exception) and not isinstance(end, (grpc.RpcError, aio.UsageError, TimeoutError)):
+                raise end
+
+    async def _read(self, stream: Stream, read: Read, accepted: Callable[[], Awaitable[None]] | None) -> None:
+        if accepted is not None:
+            await accepted()
+        while (frame := await read()) is not None:
+            self._hear(stream, frame)
+
+    async def _bulk(self, stream: Stream) -> None:
+        frame = await stream.bulk.take()
+        line = channel(self.peer.endpoint, own_connection=True)
+        call = bulk_over(line)
+        try:
+            await call.write(first_bulk(self._here.id))
+            while True:
+                await call.write(bulk_request(frame))
+                frame = await stream.bulk.take()
+        finally:
+            call.cancel()
+            await line.close(None)
+
+
+def _ending() -> bool:
+    """Tell the end of this task from a call that was cancelled here: gRPC raises the same for both."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+async def _write(outbox: Outbox, write: Write) -> None:
+    while True:
+        await write(await outbox.take())
+
+
+async def _next(call: aio.StreamStreamCall[bytes, pb.ReplicateResponse]) -> pb.Frame | None:
+    message = await call.read()
+    return message.frame if isinstance(message, pb.ReplicateResponse) else None

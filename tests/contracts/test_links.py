@@ -1,0 +1,214 @@
+"""What every adapter of Links keeps: order, at most once, up and down told, refused only when the peer is gone."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from random import Random
+from typing import Protocol
+
+import pytest
+
+from chaos.sim.network import Network, Weather
+from chaos.sim.time import Host, World, host
+from core.gate import LoopbackPolicy
+from core.io.clock import LoopClock
+from core.io.serve import Server
+from core.names import NodeId, ShardId
+from core.timers import timers
+from nodes.api.replication import handlers
+from nodes.frames import Ack, Frame
+from nodes.io.links import GrpcLinks
+from nodes.io.streams import SERVICE
+from nodes.ports import Inbox
+from nodes.records import Generation
+from tests.fleets import small_fleet
+
+FLEET = small_fleet(44)
+AMS, FRA = NodeId("ams1-c1"), NodeId("fra1-c1")
+PATIENCE_S = 10.0
+GEN = Generation(1, 1, 1)
+
+
+def numbered(number: int) -> Frame:
+    return Frame((Ack(ShardId(1), GEN, number),))
+
+
+@dataclass
+class Seen:
+    """What a node's driver was told."""
+
+    numbers: list[int] = field(default_factory=list)
+    changes: list[str] = field(default_factory=list)
+
+    def message(self, peer: NodeId, frame: Frame) -> None:
+        for message in frame.messages:
+            assert isinstance(message, Ack), "the script sends acks"
+            self.numbers.append(message.lsn)
+
+    def link_up(self, peer: NodeId) -> None:
+        self.changes.append("up")
+
+    def link_down(self, peer: NodeId, refused: bool) -> None:
+        self.changes.append("gone" if refused else "down")
+
+
+class Pair(Protocol):
+    """Two nodes and the streams between them."""
+
+    seen: dict[NodeId, Seen]
+
+    def send(self, source: NodeId, number: int, *, bulk: bool = False) -> None:
+        """Send one frame to the other node."""
+        ...
+
+    def drop(self) -> None:
+        """Break the streams; both processes live."""
+        ...
+
+    async def kill(self, node: NodeId) -> None:
+        """End one node's process."""
+        ...
+
+    async def until(self, holds: Callable[[], bool]) -> None:
+        """Let time pass until something holds; fails when it does not in time."""
+        ...
+
+    async def close(self) -> None:
+        """End everything."""
+        ...
+
+
+class SimulatedPair:
+    """The in-memory network on virtual time."""
+
+    def __init__(self) -> None:
+        self._world = World(seed=1)
+        self._hosts: dict[str, Host] = {name: host(self._world, name, drift_ratio=0.0) for name in (AMS, FRA)}
+        self._network = Network[Frame](self._world, self._hosts, Weather())
+        self.seen = {node: Seen() for node in (AMS, FRA)}
+        for node, peer in ((AMS, FRA), (FRA, AMS)):
+            self._network.plug(node, _Ended(self.seen[node]), (peer,))
+
+    def send(self, source: NodeId, number: int, *, bulk: bool = False) -> None:
+        self._network.send(source, AMS if source == FRA else FRA, numbered(number), bulk=bulk)
+
+    def drop(self) -> None:
+        self._network.weather.break_ratio = 1.0
+        self.send(AMS, 0)
+        self._network.weather.break_ratio = 0.0
+
+    async def kill(self, node: NodeId) -> None:
+        self._hosts[node].crash()
+        self._network.gone(node)
+
+    async def until(self, holds: Callable[[], bool]) -> None:
+        end = self._world.now + PATIENCE_S
+        while not holds():
+            assert self._world.now < end, "it did not happen in time"
+            self._world.run(self._world.now + 0.01)
+
+    async def close(self) -> None:
+        """Do nothing: virtual time has no leftovers."""
+
+
+@dataclass
+class _Ended:
+    """An end of the simulated network, which names hosts by bare strings."""
+
+    seen: Seen
+
+    def message(self, peer: str, message: Frame, /) -> None:
+        self.seen.message(NodeId(peer), message)
+
+    def link_up(self, peer: str, /) -> None:
+        self.seen.link_up(NodeId(peer))
+
+    def link_down(self, peer: str, refused: bool, /) -> None:
+        self.seen.link_down(NodeId(peer), refused)
+
+
+class GrpcPair:
+    """Two servers and their links, on real sockets."""
+
+    def __init__(self) -> None:
+        self.seen = {node: Seen() for node in (AMS, FRA)}
+        self._links: dict[NodeId, GrpcLinks] = {}
+        self._servers: dict[NodeId, Server] = {}
+
+    async def start(self) -> None:
+        for node, peer in ((AMS, FRA), (FRA, AMS)):
+            clock = LoopClock(asyncio.get_running_loop())
+            links = GrpcLinks(FLEET, node, timers=timers("fast"), clock=clock, chance=Random(node))
+            seen = self.seen[node]
+            links.plug(Inbox(seen.message, seen.link_up, seen.link_down))
+            there = FLEET.node(node)
+            server = Server(there.host, there.port, LoopbackPolicy())
+            server.server.add_generic_rpc_handlers((handlers(links),))
+            await server.start([SERVICE])
+            links.follow([peer])
+            self._links[node], self._servers[node] = links, server
+
+    def send(self, source: NodeId, number: int, *, bulk: bool = False) -> None:
+        self._links[source].send(AMS if source == FRA else FRA, numbered(number), bulk=bulk)
+
+    def drop(self) -> None:
+        self._links[AMS].drop(FRA)
+
+    async def kill(self, node: NodeId) -> None:
+        links, server = self._links.pop(node), self._servers.pop(node)
+        await server.stop(0)
+        await links.close()
+
+    async def until(self, holds: Callable[[], bool]) -> None:
+        async with asyncio.timeout(PATIENCE_S):
+            while not holds():
+                await asyncio.sleep(0.005)
+
+    async def close(self) -> None:
+        for node in list(self._links):
+            await self.kill(node)
+
+
+@pytest.fixture(params=["simulated", "grpc"])
+async def pair(request: pytest.FixtureRequest) -> AsyncIterator[Pair]:
+    made: Pair
+    if request.param == "simulated":
+        made = SimulatedPair()
+    else:
+        made = GrpcPair()
+        await made.start()
+    await made.until(lambda: made.seen[AMS].changes == made.seen[FRA].changes == ["up"])
+    yield made
+    await made.close()
+
+
+@pytest.mark.parametrize("bulk", [False, True], ids=["main", "bulk"])
+async def test_frames_arrive_once_and_in_order_both_ways(pair: Pair, bulk: bool) -> None:
+    for number in range(1, 1001):
+        pair.send(AMS, number, bulk=bulk)
+        pair.send(FRA, 5000 + number, bulk=bulk)
+    await pair.until(lambda: len(pair.seen[FRA].numbers) == len(pair.seen[AMS].numbers) == 1000)
+    assert pair.seen[FRA].numbers == list(range(1, 1001))
+    assert pair.seen[AMS].numbers == list(range(5001, 6001))
+
+
+async def test_a_broken_stream_is_told_to_both_and_made_anew_without_repeating_anything(pair: Pair) -> None:
+    for number in range(1, 101):
+        pair.send(AMS, number)
+    pair.drop()
+    await pair.until(lambda: pair.seen[AMS].changes == pair.seen[FRA].changes == ["up", "down", "up"])
+    for number in range(101, 201):
+        pair.send(AMS, number)
+    await pair.until(lambda: pair.seen[FRA].numbers[-1:] == [200])
+    numbers = pair.seen[FRA].numbers
+    assert numbers == sorted(set(numbers))
+    assert numbers[-100:] == list(range(101, 201))
+
+
+@pytest.mark.parametrize("lost", [AMS, FRA], ids=["the lower id", "the higher id"])
+async def test_a_peer_whose_process_is_gone_is_told_as_refused(pair: Pair, lost: NodeId) -> None:
+    left = FRA if lost == AMS else AMS
+    await pair.kill(lost)
+    await pair.until(lambda: len(pair.seen[left].changes) > 1)
+    assert pair.seen[left].changes == ["up", "gone"]
+    pair.send(left, 1)
