@@ -59,14 +59,15 @@ class Client:
         doors: endpoints of any control planes or nodes, ``host:port``.
         actor: who calls.
         seed: for jitter and the choice among endpoints; None: fresh.
+        budget: what blind retries may cost.
     """
 
-    def __init__(self, doors: Sequence[str], actor: str, seed: int | None) -> None:
+    def __init__(self, doors: Sequence[str], actor: str, seed: int | None, budget: RetryBudget) -> None:
         self._rng: Random = SystemRandom() if seed is None else Random(seed)
         self._clock = LoopClock(asyncio.get_running_loop())
         self._dialler = Dialler(actor)
         self._sessions = Sessions(self._dialler)
-        self._budget = RetryBudget(per_s=RETRIES_PER_S, burst=RETRIES_BURST)
+        self._budget = budget
         self._running: dict[ShardId, set[Callable[[Moved], None]]] = {}
         self._endpoints: dict[NodeId, str] = {}
         self._first_map = asyncio.Event()
@@ -252,15 +253,24 @@ class Client:
                     tell(Moved(target_of(found)))
 
 
-def connect(endpoints: Sequence[str], *, actor: str, seed: int | None = None) -> Client:
+def connect(
+    endpoints: Sequence[str],
+    *,
+    actor: str,
+    seed: int | None = None,
+    retries_per_s: float = RETRIES_PER_S,
+    retries_burst: float = RETRIES_BURST,
+) -> Client:
     """Begin to follow a fleet; must be called on a running loop.
 
     Args:
         endpoints: any control planes or nodes, ``host:port``; the others are learnt from the map.
         actor: who calls, e.g. ``users/ada``; retries are recognised per actor.
         seed: makes jitter and choices repeatable.
+        retries_per_s: blind retries, of all calls of this client together.
+        retries_burst: how many of them at once after a quiet time.
     """
-    return Client(endpoints, actor, seed)
+    return Client(endpoints, actor, seed, RetryBudget(per_s=retries_per_s, burst=retries_burst))
 
 
 def _parsed(tenant: str | TenantName) -> TenantName:

@@ -2,13 +2,13 @@
 
 import os
 from dataclasses import dataclass
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
-class State(Enum):
+class State(StrEnum):
     """What a process does, as far as the kernel says."""
 
     RUNNING = "running"

@@ -1,0 +1,234 @@
+"""A whole fleet on this machine: up, down, and every data center, node and control plane killed, frozen, started.
+
+Nothing restarts by itself: what was stopped stays so until somebody starts it.
+"""
+
+import asyncio
+import signal
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+from core.errors import UnavailableError
+from core.names import ControlPlaneId, DcId, NodeId
+from core.timers import timers
+from core.topology import Topology
+from regions.fleet import Sites, chosen
+from regions.io import fleet_file
+from regions.io.folder_lock import FolderLock
+from regions.io.host import Host
+from regions.io.proc import State
+from regions.io.processes import MODULES, Processes
+from regions.io.questions import Questions
+
+UP_S = 60.0
+GRACE_S = 2.0
+LOOK_S = 0.05
+
+Target: TypeAlias = DcId | NodeId | ControlPlaneId
+"""A data center stands for every process in it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a fleet is on its way up."""
+
+    ready: int
+    processes: int
+    leader: str
+    shards_sync: int
+    shards: int
+
+    @property
+    def whole(self) -> bool:
+        """Say whether everything serves, one leads, and every shard has two copies."""
+        return self.ready == self.processes and bool(self.leader) and self.shards_sync == self.shards
+
+    def __str__(self) -> str:
+        if self.ready < self.processes:
+            return f"{self.ready} of {self.processes} processes ready"
+        if not self.leader:
+            return f"{self.processes} processes ready, waiting for a leader"
+        return f"{self.leader} leads, {self.shards_sync} of {self.shards} shards in sync"
+
+
+Tell: TypeAlias = Callable[[Progress], None]
+
+
+def silent(progress: Progress) -> None:
+    """Tell nobody."""
+
+
+class Fleet:
+    """A running fleet; ``up`` makes one, ``down`` ends it."""
+
+    def __init__(
+        self, topology: Topology, lock: FolderLock, described: str, profile: str, processes: Processes
+    ) -> None:
+        self.topology = topology
+        self.folder = lock.folder
+        self._lock = lock
+        self.profile = profile
+        self._described = described
+        self._processes = processes
+        self._questions = Questions(topology)
+        self._sites = Sites(topology, set())
+
+    @classmethod
+    async def up(
+        cls,
+        topology: Topology,
+        folder: Path,
+        *,
+        profile: str,
+        seed: int,
+        described: str = "",
+        timeout_s: float = UP_S,
+        tell: Tell = silent,
+    ) -> "Fleet":
+        """Start a fleet and wait until it is whole: every process serves, one leads, every shard has two copies.
+
+        Args:
+            topology: the fleet on paper.
+            folder: where it lives; what an earlier run left there is gone on with.
+            profile: of the timers.
+            seed: for everything that its processes leave to chance.
+            described: what ``fleet.json`` says the topology was read from.
+            timeout_s: for all of it.
+            tell: called with every step of progress.
+
+        Raises:
+            UnavailableError: it did not come up; one line says what stands in the way. Nothing is left behind.
+            NotFoundError: there is no such profile.
+        """
+        timers(profile)
+        lock = FolderLock(folder)
+        try:
+            host = await Host.open(lock.folder / "forkserver.log", MODULES)
+        except BaseException:
+            lock.release()
+            raise
+        processes = Processes(topology, lock.folder, profile=profile, seed=seed, host=host)
+        fleet = cls(topology, lock, described, profile, processes)
+        try:
+            await fleet._rise(timeout_s, tell)
+        except BaseException:
+            await fleet.down()
+            raise
+        return fleet
+
+    async def down(self) -> None:
+        """End every process of the fleet; leaves no process and no port behind, and the data where it is."""
+        await self._questions.close()
+        await self._processes.host.end(grace_s=GRACE_S)
+        fleet_file.remove(self.folder)
+        await self._processes.host.close()
+        self._lock.release()
+
+    @property
+    def pids(self) -> Mapping[str, int]:
+        """Every living process: node and control plane ids, and ``store``."""
+        return {name: process.pid for name, process in self._processes.living().items()}
+
+    def state(self) -> Mapping[str, State]:
+        """Say what every process does, as the kernel sees it now."""
+        return {member.name: self._processes.host.state(member.name) for member in self._processes.all}
+
+    def cpu_s(self) -> Mapping[str, float]:
+        """Say how much processor time every process has used so far, those before a restart included."""
+        return {member.name: self._processes.host.cpu_s(member.name) for member in self._processes.all}
+
+    async def kill(self, target: Target) -> None:
+        """End a data center, a node or a control plane without warning; returns when its processes are gone."""
+        await self._strike(target, signal.SIGKILL, State.DEAD)
+
+    async def pause(self, target: Target) -> None:
+        """Freeze it; returns when no process of it runs."""
+        await self._strike(target, signal.SIGSTOP, State.FROZEN)
+
+    async def resume(self, target: Target) -> None:
+        """Let it go on where it was frozen."""
+        await self._count(target, lives=True)
+        frozen = self._processes.in_state(State.FROZEN, chosen(self.topology, target))
+        names = [member.name for member in frozen]
+        self._processes.host.signal(names, signal.SIGCONT)
+        await self._processes.host.reached(State.RUNNING, names)
+
+    async def start(self, target: Target) -> None:
+        """Start what is dead of it, on the folders that it had; returns when the processes are there, not yet ready."""
+        await self._count(target, lives=True)
+        await self._processes.start(self._processes.in_state(State.DEAD, chosen(self.topology, target)))
+        self._write_file()
+
+    async def wait_ready(self, target: Target, *, timeout_s: float) -> None:
+        """Wait until every process of it serves.
+
+        Raises:
+            UnavailableError: one ended, or did not serve in time.
+        """
+        wanted = chosen(self.topology, target)
+        until = asyncio.get_running_loop().time() + timeout_s
+        while late := self._processes.late(wanted):
+            if asyncio.get_running_loop().time() > until:
+                raise UnavailableError(
+                    f"{late[0].name} did not serve within {timeout_s:g} s: {self._processes.last_words(late[0])}"
+                )
+            await asyncio.sleep(LOOK_S)
+
+    async def _rise(self, timeout_s: float, tell: Tell) -> None:
+        until = asyncio.get_running_loop().time() + timeout_s
+        await self._processes.start(self._processes.all)
+        self._write_file()
+        told = None
+        while not (progress := await self._progress()).whole:
+            if progress != told:
+                tell(progress)
+                told = progress
+            if asyncio.get_running_loop().time() > until:
+                raise UnavailableError(f"the fleet was not whole after {timeout_s:g} s: {self._missing(progress)}")
+            await asyncio.sleep(LOOK_S)
+        tell(progress)
+
+    async def _progress(self) -> Progress:
+        everybody = self._processes.all
+        late = self._processes.late(everybody)
+        status = None if late else await self._questions.status()
+        return Progress(
+            ready=len(everybody) - len(late),
+            processes=len(everybody),
+            leader="" if status is None else status.leader,
+            shards_sync=0 if status is None else status.shards_sync,
+            shards=self.topology.shards,
+        )
+
+    def _missing(self, progress: Progress) -> str:
+        late = self._processes.late(self._processes.all)
+        said = f"; {late[0].name} said last: {self._processes.last_words(late[0])}" if late else ""
+        return f"{progress}{said}"
+
+    async def _strike(self, target: Target, number: signal.Signals, state: State) -> None:
+        members = chosen(self.topology, target)
+        dead = self._processes.in_state(State.DEAD, members)
+        names = [member.name for member in members if member not in dead]
+        self._processes.host.signal(names, number)
+        await self._count(target, lives=False)
+        await self._processes.host.reached(state, names)
+        self._write_file()
+
+    async def _count(self, target: Target, *, lives: bool) -> None:
+        """Keep the store's vote sites in step with what was done to a data center."""
+        if any(dc.id == target for dc in self.topology.data_centers):
+            self._sites.set(DcId(target), lives=lives)
+            await self._questions.tell_sites(self._sites.living())
+
+    def _write_file(self) -> None:
+        content = fleet_file.FleetFile(
+            fleet=self.topology.fleet,
+            topology=self._described,
+            profile=self.profile,
+            host=fleet_file.this_process(),
+            endpoints=fleet_file.endpoints(self.topology),
+            processes=self._processes.living(),
+        )
+        fleet_file.write(self.folder, content)

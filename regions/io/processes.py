@@ -1,0 +1,96 @@
+"""The processes of a fleet on a host: how each is started, whether it serves, and its last words if it does not."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from core.errors import UnavailableError
+from core.io.hosted import FAILED, LOG, READY
+from core.names import ControlPlaneId, NodeId
+from core.processes import ControlPlaneConfig, NodeConfig, StoreConfig
+from core.sharding import rendezvous_score
+from core.topology import Topology
+from regions.fleet import Member, Part, members
+from regions.io.fleet_file import Process
+from regions.io.host import Host, last_line
+from regions.io.proc import State
+
+ENTRIES: Mapping[Part, str] = {
+    Part.STORE: "control_plane.io.store_process:main",
+    Part.CONTROL_PLANE: "control_plane.io.process:main",
+    Part.NODE: "nodes.io.process:main",
+}
+MODULES = tuple(entry.partition(":")[0] for entry in ENTRIES.values())
+OUTPUT = "output.log"
+
+
+class Processes:
+    """One fleet's processes.
+
+    Args:
+        topology: the fleet on paper.
+        folder: its own; every process has a folder below it.
+        profile: of the timers.
+        seed: every process gets a seed of its own, made from this one and its name.
+        host: forks them.
+    """
+
+    def __init__(self, topology: Topology, folder: Path, *, profile: str, seed: int, host: Host) -> None:
+        self.host = host
+        self.all = members(topology)
+        self._topology = topology
+        self._folder = folder
+        self._profile = profile
+        self._seed = seed
+
+    async def start(self, who: Iterable[Member]) -> None:
+        """Start processes that are dead, on the folders that they had."""
+        for member in who:
+            folder = self._folder / member.folder
+            folder.mkdir(parents=True, exist_ok=True)
+            config = self._config(member, folder)
+            await self.host.start(member.name, ENTRIES[member.part], config, group=member.group, output=folder / OUTPUT)
+
+    def in_state(self, state: State, who: Iterable[Member]) -> list[Member]:
+        """List those that are in a state now."""
+        return [member for member in who if self.host.state(member.name) is state]
+
+    def living(self) -> Mapping[str, Process]:
+        """List every process that is there, frozen or not."""
+        pids = {member.name: self.host.pid(member.name) for member in self.all}
+        return {name: Process(pid, self.host.started_ticks(name)) for name, pid in pids.items() if pid is not None}
+
+    def late(self, who: Iterable[Member]) -> list[Member]:
+        """List those that do not serve yet.
+
+        Raises:
+            UnavailableError: one has ended; says its last words.
+        """
+        return [member for member in who if not self._serves(member)]
+
+    def last_words(self, member: Member) -> str:
+        """Find the line of a process that says best what went wrong."""
+        for name in (FAILED, OUTPUT, LOG):
+            path = self._folder / member.folder / name
+            if path.exists() and path.stat().st_size:
+                return last_line(path)
+        return "it said nothing"
+
+    def _serves(self, member: Member) -> bool:
+        if self.host.state(member.name) is State.DEAD:
+            raise UnavailableError(f"{member.name} ended while starting: {self.last_words(member)}")
+        try:
+            ready = (self._folder / member.folder / READY).read_text()
+        except OSError:
+            return False
+        return ready.strip() == str(self.host.pid(member.name))  # one that was killed left its file behind
+
+    def _config(self, member: Member, folder: Path) -> StoreConfig | ControlPlaneConfig | NodeConfig:
+        life_fd, seed = self.host.life_fd, rendezvous_score(str(self._seed), member.name)
+        match member.part:
+            case Part.STORE:
+                return StoreConfig(self._topology, folder, life_fd)
+            case Part.CONTROL_PLANE:
+                name = ControlPlaneId(member.name)
+                return ControlPlaneConfig(self._topology, name, self._profile, folder, seed, life_fd)
+            case Part.NODE:
+                return NodeConfig(self._topology, NodeId(member.name), self._profile, folder, seed, life_fd)

@@ -1,0 +1,61 @@
+"""What a fleet's owner asks its servers: how the fleet is, and which vote sites the store should count."""
+
+from collections.abc import Sequence
+
+from grpc import aio
+
+from core.errors import UnavailableError
+from core.io.dial import channel
+from core.io.status import error_of
+from core.names import DcId
+from core.topology import Topology
+from twinhold.v1 import control_plane_service_pb2 as status_pb
+from twinhold.v1 import control_plane_service_pb2_grpc as status_rpc
+from twinhold.v1 import store_service_pb2 as store_pb
+from twinhold.v1 import store_service_pb2_grpc as store_rpc
+
+CALL_S = 1.0
+
+
+class Questions:
+    """Channels to a fleet's control planes and its store."""
+
+    def __init__(self, topology: Topology) -> None:
+        self._topology = topology
+        self._channels: dict[str, aio.Channel] = {}
+
+    async def status(self) -> status_pb.GetFleetStatusResponse | None:
+        """Ask how the fleet is; the leader's own view if it can be had, None when nobody answers."""
+        second_hand = None
+        for control_plane in self._topology.control_planes:
+            stub = status_rpc.ControlPlaneServiceStub(self._channel(control_plane.endpoint))
+            try:
+                answer = await stub.GetFleetStatus(status_pb.GetFleetStatusRequest(), timeout=CALL_S)
+            except aio.AioRpcError:
+                continue
+            if answer.leader == control_plane.id:
+                return answer
+            second_hand = second_hand or answer
+        return second_hand
+
+    async def tell_sites(self, living: Sequence[DcId]) -> None:
+        """Tell the store which vote sites live: it stands for them.
+
+        Raises:
+            UnavailableError: it did not take it.
+        """
+        stub = store_rpc.StoreServiceStub(self._channel(self._topology.store_endpoint))
+        try:
+            await stub.SetSites(store_pb.SetSitesRequest(fleet=self._topology.fleet, living=living), timeout=CALL_S)
+        except aio.AioRpcError as error:
+            raise UnavailableError(f"the store was not told which sites live: {error_of(error).message}") from error
+
+    async def close(self) -> None:
+        """Hang up."""
+        for dialled in self._channels.values():
+            await dialled.close(None)
+
+    def _channel(self, endpoint: str) -> aio.Channel:
+        if endpoint not in self._channels:
+            self._channels[endpoint] = channel(endpoint)
+        return self._channels[endpoint]
