@@ -1,6 +1,7 @@
 """The `twinhold` command: finds a command by name, imports it only when called, and turns errors into exit codes."""
 
 import importlib
+import os
 import sys
 from collections.abc import Mapping, Sequence
 
@@ -10,6 +11,8 @@ from cli.exits import Exit, exit_for
 from core.errors import RefusedBySafetyError, TwinholdError
 
 COMMANDS: Mapping[str, tuple[str, str]] = {
+    "up": ("cli.up:up", "Bring a fleet up on this machine."),
+    "down": ("cli.up:down", "End a fleet that was brought up with --detach."),
     "status": ("cli.status:status", "Say how the fleet is, first what is wrong."),
     "dc": ("cli.dc:dc", "List, cordon, drain and evacuate data centers."),
     "tenant": ("cli.tenant:tenant", "Create, list, locate and explain tenants."),
@@ -96,4 +99,6 @@ def run(arguments: Sequence[str]) -> int:
 
 def main() -> None:
     """Run the command line and end the process."""
+    # gRPC's C core reads this at its first import; its own lines must not stand among ours.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     sys.exit(run(sys.argv[1:]))

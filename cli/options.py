@@ -9,7 +9,7 @@ from typing import Concatenate, ParamSpec, TypeAlias, TypeVar
 
 import click
 
-from cli.fleet_file import DEFAULT_DIR, one_door, read_doors
+from cli.doors import DEFAULT_DIR, one_door, read_doors
 from cli.session import Session, session
 
 P = ParamSpec("P")

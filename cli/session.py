@@ -12,7 +12,7 @@ from typing import Protocol, TypeAlias, TypeVar
 
 import grpc
 
-from cli.fleet_file import Doors
+from cli.doors import Doors
 from core.errors import NotLeaderError, TwinholdError, UnavailableError, UnknownOutcomeError
 from core.io.dial import channel
 from core.io.serve import ACTOR_HEADER

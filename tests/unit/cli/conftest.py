@@ -9,6 +9,7 @@ import grpc
 import pytest
 
 from cli.main import run
+from regions.io import fleet_file
 from tests.unit.cli.small_fleet import SmallFleet, serve_follower, serve_leader
 
 
@@ -29,9 +30,16 @@ Twinhold = Callable[..., Told]
 
 
 def write_fleet_file(folder: Path, *, control_planes: dict[str, str], nodes: dict[str, str]) -> None:
-    """Leave the file that a running fleet leaves."""
-    document = {"fleet": "small", "endpoints": {"control_planes": control_planes, "nodes": nodes}}
-    (folder / "fleet.json").write_text(json.dumps(document))
+    """Leave the file that a running fleet leaves; this process stands for its host."""
+    content = fleet_file.FleetFile(
+        fleet="small",
+        topology="small",
+        profile="default",
+        host=fleet_file.this_process(),
+        endpoints={"control_planes": control_planes, "nodes": nodes, "store": {}},
+        processes={},
+    )
+    fleet_file.write(folder, content)
 
 
 @pytest.fixture

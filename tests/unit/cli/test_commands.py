@@ -1,11 +1,13 @@
 """Every command against a small fleet: what it says, and the code it ends with."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import grpc
 import pytest
 
 from cli.exits import Exit
+from regions.io import fleet_file
 from tests.unit.cli.conftest import Twinhold, write_fleet_file
 from tests.unit.cli.small_fleet import SmallFleet, serve_node
 from twinhold.v1.control_plane_service_pb2 import Problem
@@ -82,6 +84,9 @@ def test_a_tenant_is_created_listed_located_and_explained(twinhold: Twinhold) ->
         pytest.param(("tenant", "locate", ACME), Exit.NOT_FOUND, "does not exist", id="unknown tenant"),
         pytest.param(("dc", "show", "xyz9"), Exit.NOT_FOUND, "twinhold dc list", id="unknown data center"),
         pytest.param(("shard", "show", "seventeen"), Exit.USAGE, "shards/{number}", id="malformed shard"),
+        pytest.param(("up", "atlantis"), Exit.NOT_FOUND, "atlantis", id="unknown topology"),
+        pytest.param(("up", "small", "--profile", "warp"), Exit.USAGE, "warp", id="unknown profile"),
+        pytest.param(("down", "--fleet", "/nonexistent"), Exit.UNREACHABLE, "nothing to end", id="nothing to end"),
         pytest.param(("shard", "frobnicate"), Exit.USAGE, "No such command", id="unknown command"),
         pytest.param(("status", "--colour"), Exit.USAGE, "No such option", id="unknown option"),
         pytest.param(("failover", "resume", "--yes"), Exit.USAGE, "--reason", id="missing option"),
@@ -113,7 +118,18 @@ def test_a_damaged_fleet_file_is_named(shell: Twinhold, tmp_path: Path) -> None:
     (tmp_path / "fleet.json").write_text("{")
     told = shell("status", "--fleet", str(tmp_path))
     assert told.code == Exit.UNREACHABLE
-    assert "fleet.json does not describe a fleet" in told.err
+    assert "fleet.json describes no fleet" in told.err
+
+
+def test_a_fleet_whose_host_has_ended_is_not_waited_for(shell: Twinhold, tmp_path: Path) -> None:
+    write_fleet_file(tmp_path, control_planes={"fra1-cp": "127.0.0.1:1"}, nodes={})
+    content = fleet_file.read(tmp_path)
+    assert content is not None
+    gone = fleet_file.Process(content.host.pid, content.host.started_ticks - 1)
+    fleet_file.write(tmp_path, replace(content, host=gone))
+    told = shell("status", "--fleet", str(tmp_path))
+    assert told.code == Exit.UNREACHABLE
+    assert "has ended" in told.err
 
 
 def test_an_endpoint_is_enough(shell: Twinhold, follower: str) -> None:
