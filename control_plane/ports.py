@@ -7,8 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
+from control_plane.views import ConferView, PrepareResult, PrepareShard, TransferOrder, TransferResult, Unreached
 from core.assignments import Assignment, Change, Fence, Proposer
-from core.names import ControlPlaneId, GeographyId, ShardId
+from core.fleet_map import Delta
+from core.names import ControlPlaneId, GeographyId, NodeId, ShardId
 
 SEGMENT = 64
 """Shards per partition: all of them that one event affects change in one conditional write."""
@@ -136,6 +138,50 @@ class LeaderLock(Protocol):
 
     def release(self, holder: ControlPlaneId) -> None:
         """Give it back; harmless when not held."""
+        ...
+
+
+class Nodes(Protocol):
+    """Calls to nodes; every call answers exactly once, in bounded time, never inside the call."""
+
+    def prepare(
+        self,
+        node: NodeId,
+        term: int,
+        shards: Sequence[PrepareShard],
+        done: Callable[[Sequence[PrepareResult] | Unreached], None],
+    ) -> None:
+        """Ask whether these copies could take over now; answers in the same order."""
+        ...
+
+    def transfer(
+        self,
+        node: NodeId,
+        term: int,
+        orders: Sequence[TransferOrder],
+        done: Callable[[Sequence[TransferResult] | Unreached], None],
+    ) -> None:
+        """Give orders to primaries; answers in the same order."""
+        ...
+
+
+class Peers(Protocol):
+    """Streams to the other control planes: ordered while up, at most once, never blocking."""
+
+    def confer(self, peer: ControlPlaneId, beat: ConferView) -> None:
+        """Send a heartbeat, or lose it; its answer comes back as ``ControlPlaneDriver.conferred``."""
+        ...
+
+
+class MapSink(Protocol):
+    """Who serves the map on, and is told after each change of it."""
+
+    def replaced(self) -> None:
+        """The whole map is another one."""
+        ...
+
+    def stepped(self, delta: Delta) -> None:
+        """The map has just taken this step."""
         ...
 
 
