@@ -8,7 +8,6 @@ from client.call import Abandon, Action, Call, Event, Failed, Finish, GiveUp, Se
 from core.errors import TwinholdError
 from core.io.clock import LoopClock
 from core.machine import NEVER, Output
-from core.names import NodeId
 
 Got = TypeVar("Got")
 Got_co = TypeVar("Got_co", covariant=True)
@@ -30,12 +29,10 @@ class Attempts(Protocol[Got_co]):
 class Running(Generic[Got]):
     """One call under way."""
 
-    __slots__ = ("_abandon", "_attempts", "_call", "_clock", "_timer", "done", "sent_to")
+    __slots__ = ("_abandon", "_attempts", "_call", "_clock", "_timer", "done")
 
     def __init__(self, call: Call[Got], attempts: Attempts[Got], clock: LoopClock) -> None:
         self.done: asyncio.Future[Got] = asyncio.get_running_loop().create_future()
-        self.sent_to: list[NodeId] = []
-        """Where attempts went, in order."""
         self._call = call
         self._attempts = attempts
         self._clock = clock
@@ -78,12 +75,16 @@ class Running(Generic[Got]):
 
     def _send(self, send: Send) -> None:
         attempt = send.attempt
-        self.sent_to.append(send.node)
-        self._abandon = self._attempts.begin(
-            send,
-            lambda answer: self.tell(Succeeded(attempt, answer)),
-            lambda error, certain: self.tell(Failed(attempt, error, certain)),
-        )
+
+        def answered(answer: Got) -> None:
+            self._abandon = None
+            self.tell(Succeeded(attempt, answer))
+
+        def failed(error: TwinholdError, certain: bool) -> None:
+            self._abandon = None
+            self.tell(Failed(attempt, error, certain))
+
+        self._abandon = self._attempts.begin(send, answered, failed)
 
     def _clear_timer(self) -> None:
         if self._timer is not None:

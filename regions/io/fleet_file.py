@@ -49,11 +49,16 @@ def endpoints(topology: Topology) -> Mapping[str, Mapping[str, str]]:
     }
 
 
+def process_of(pid: int) -> Process:
+    """Name a living process for ever."""
+    found = seen(pid)
+    assert found is not None, f"process {pid} is not there"
+    return Process(pid, found.started_ticks)
+
+
 def this_process() -> Process:
     """Name the process that asks."""
-    found = seen(os.getpid())
-    assert found is not None, "whoever asks is there"
-    return Process(os.getpid(), found.started_ticks)
+    return process_of(os.getpid())
 
 
 def write(folder: Path, content: FleetFile) -> None:

@@ -13,6 +13,8 @@ from pathlib import Path
 
 from core.errors import TwinholdError, UnavailableError
 from core.timers import timers
+from core.topology import rtt_table_s
+from regions.fleet import rtt_lines
 from regions.io import fleet_file
 from regions.io.fleet import Fleet, Progress
 from regions.io.host import ENVIRONMENT
@@ -85,6 +87,9 @@ async def _foreground(topology: str, folder: Path, profile: str, seed: int, addr
         say(str(progress))
 
     fleet_on_paper = load(topology, address_base=address_base)
+    say("round-trip times, as asked for, in ms:")
+    for line in rtt_lines(fleet_on_paper, rtt_table_s(fleet_on_paper)):
+        say(f"  {line}")
     rising = asyncio.create_task(
         Fleet.up(fleet_on_paper, folder, profile=profile, seed=seed, described=topology, tell=tell)
     )
