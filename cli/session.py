@@ -133,6 +133,10 @@ class Session:
         try:
             return await method(self.channel(endpoint))(request, timeout=timeout_s, metadata=self.metadata)
         except grpc.aio.AioRpcError as error:
+            if error.code() is grpc.StatusCode.UNIMPLEMENTED:
+                raise UnavailableError(
+                    f"{endpoint} does not serve this call: point --endpoint at a control plane", reason="UNIMPLEMENTED"
+                ) from error
             raise error_of(error) from error
 
     def _nobody(self, last: TwinholdError, waited_s: float) -> UnavailableError:

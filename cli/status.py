@@ -1,19 +1,18 @@
 """`twinhold status`: one screen that says first what is wrong."""
 
-import asyncio
 from collections.abc import Iterable
 
 import click
 import grpc
 
+from cli.any_node import resolved_instead
 from cli.exits import Exit
 from cli.messages import message_json
 from cli.options import conversing
-from cli.output import Table, moment, note, show_json, show_record, show_table
+from cli.output import Table, moment, show_json, show_record, show_table
 from cli.session import Call, Session
 from core.errors import TwinholdError, UnavailableError
-from twinhold.v1.assignment_service_pb2 import ResolveRequest, ResolveResponse
-from twinhold.v1.assignment_service_pb2_grpc import AssignmentServiceStub
+from twinhold.v1.assignment_service_pb2 import ResolveRequest
 from twinhold.v1.control_plane_service_pb2 import (
     GeographyStatus,
     GetFleetStatusRequest,
@@ -24,8 +23,7 @@ from twinhold.v1.control_plane_service_pb2_grpc import ControlPlaneServiceStub
 
 PROBLEMS_SHOWN = 8
 """What fits one screen beside the rest; the count says that there is more."""
-NODES_ASKED = 3
-NODE_ANSWER_S = 1.0
+LEADER_ANSWER_S = 1.0
 
 
 async def fleet_status(session: Session) -> GetFleetStatusResponse:
@@ -39,7 +37,7 @@ async def fleet_status(session: Session) -> GetFleetStatusResponse:
     if status.leader == status.control_plane or leader is None:
         return status
     try:
-        return await session.ask_at(leader, method, GetFleetStatusRequest(), timeout_s=NODE_ANSWER_S)
+        return await session.ask_at(leader, method, GetFleetStatusRequest(), timeout_s=LEADER_ANSWER_S)
     except TwinholdError:
         return status
 
@@ -94,35 +92,14 @@ def show_counts(status: GetFleetStatusResponse) -> None:
     )
 
 
-async def map_of_any_node(session: Session) -> ResolveResponse | None:
-    """Ask a few nodes for their map; None when none of them answers."""
-    asked = [
-        session.ask_at(
-            endpoint,
-            lambda channel: AssignmentServiceStub(channel).Resolve,
-            ResolveRequest(shard="shards/0"),
-            timeout_s=NODE_ANSWER_S,
-        )
-        for endpoint in list(session.doors.nodes.values())[:NODES_ASKED]
-    ]
-    answers = await asyncio.gather(*asked, return_exceptions=True)
-    return next((answer for answer in answers if isinstance(answer, ResolveResponse)), None)
-
-
 @click.command()
 @conversing
 async def status(session: Session) -> int:
     """Say how the fleet is, on one screen, first what is wrong."""
     try:
         answer = await fleet_status(session)
-    except UnavailableError:
-        if (known := await map_of_any_node(session)) is None:
-            raise
-        revision = known.age.revision
-        note(
-            f"twinhold: no control plane answers; nodes go on serving from the map of revision "
-            f"{revision.term}.{revision.n}, {known.age.age_ms / 1000:.0f} s old. Start a control plane again."
-        )
+    except UnavailableError as error:
+        await resolved_instead(session, ResolveRequest(shard="shards/0"), error)
         return Exit.UNREACHABLE
     if session.as_json:
         show_json(message_json(answer))

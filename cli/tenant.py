@@ -2,19 +2,23 @@
 
 import click
 
+from cli.any_node import resolved_instead
 from cli.events import events_table
 from cli.messages import message_json
 from cli.options import conversing, limit_option
 from cli.output import Table, moment, show_json, show_record, show_table
 from cli.session import Session, fresh_request_id
+from core.errors import UnavailableError
 from core.names import geography_id, tenant_name
 from twinhold.v1.assignment_pb2 import Assignment
+from twinhold.v1.assignment_service_pb2 import ResolveRequest, ResolveResponse
 from twinhold.v1.tenant_pb2 import Tenant
 from twinhold.v1.tenant_service_pb2 import (
     CreateTenantRequest,
     ExplainTenantRequest,
     ListTenantsRequest,
     LocateTenantRequest,
+    LocateTenantResponse,
 )
 from twinhold.v1.tenant_service_pb2_grpc import TenantServiceStub
 
@@ -92,12 +96,16 @@ async def list_(session: Session, geography: str, limit: int) -> None:
 @conversing
 async def locate(session: Session, name: str) -> None:
     """Say which nodes hold a tenant."""
-    request = LocateTenantRequest(name=str(tenant_name(name)))
-    answer = await session.ask(lambda it: TenantServiceStub(it).LocateTenant, request)
+    wanted = str(tenant_name(name))
+    answer: LocateTenantResponse | ResolveResponse
+    try:
+        answer = await session.ask(lambda it: TenantServiceStub(it).LocateTenant, LocateTenantRequest(name=wanted))
+    except UnavailableError as error:
+        answer = await resolved_instead(session, ResolveRequest(tenant=wanted), error)
     if session.as_json:
         show_json(message_json(answer))
     else:
-        show_record({"tenant": request.name, **holders(answer.assignment), "endpoint": answer.primary_endpoint})
+        show_record({"tenant": wanted, **holders(answer.assignment), "endpoint": answer.primary_endpoint})
 
 
 @tenant.command()

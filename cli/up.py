@@ -22,7 +22,7 @@ DETACHED = "it runs on; see: twinhold status, end it with: twinhold down"
 @click.option("--seed", type=int, default=1, show_default=True, help="For everything that is left to chance.")
 @click.option(
     "--address-base",
-    type=click.IntRange(1, 254),
+    type=int,
     metavar="N",
     help="Use addresses from 127.N on, so that two fleets do not collide.",
 )

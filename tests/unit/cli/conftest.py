@@ -10,7 +10,8 @@ import pytest
 
 from cli.main import run
 from regions.io import fleet_file
-from tests.unit.cli.small_fleet import SmallFleet, serve_follower, serve_leader
+from tests.unit.cli.small_fleet import SmallFleet
+from tests.unit.cli.small_servers import serve_follower, serve_leader
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ import pytest
 from cli.exits import Exit
 from regions.io import fleet_file
 from tests.unit.cli.conftest import Twinhold, write_fleet_file
-from tests.unit.cli.small_fleet import SmallFleet, serve_node
+from tests.unit.cli.small_fleet import SmallFleet
+from tests.unit.cli.small_servers import serve_node
 from twinhold.v1.control_plane_service_pb2 import Problem
 from twinhold.v1.errors_pb2 import REASON_CONFLICT
 from twinhold.v1.operation_pb2 import OperationError
@@ -42,6 +43,23 @@ def test_status_with_every_control_plane_dead_says_that_nodes_go_on(shell: Twinh
     node.stop(None).wait()
     assert told.code == Exit.UNREACHABLE
     assert "nodes go on serving from the map of revision 3.12, 42 s old" in told.err
+
+
+def test_a_tenant_is_located_while_every_control_plane_is_dead(shell: Twinhold, tmp_path: Path) -> None:
+    node, endpoint = serve_node()
+    write_fleet_file(tmp_path, control_planes={"fra1-cp": "127.0.0.1:1"}, nodes={"fra1-c1": endpoint})
+    told = shell("tenant", "locate", ACME, "--fleet", str(tmp_path))
+    node.stop(None).wait()
+    assert told.code == Exit.DONE
+    assert "fra1-c1" in told.out
+
+
+def test_a_node_asked_for_what_a_control_plane_does_is_named(shell: Twinhold) -> None:
+    node, endpoint = serve_node()
+    told = shell("dc", "list", "--endpoint", endpoint)
+    node.stop(None).wait()
+    assert told.code == Exit.UNREACHABLE
+    assert "point --endpoint at a control plane" in told.err
 
 
 @pytest.mark.parametrize(
