@@ -14,7 +14,8 @@ from twinhold.v1.control_plane_service_pb2_grpc import ControlPlaneServiceStub
 from twinhold.v1.operation_service_pb2 import ListOperationsRequest
 from twinhold.v1.operation_service_pb2_grpc import OperationServiceStub
 
-PROBLEM_TYPES = ("verdict", "evacuation", "failover", "brake")
+LOSS_TYPES = ("leader.", "verdict.", "evacuation.", "brake.", "failover.", "exposure.", "dc.returned", "dc.home")
+"""Of all that the audit journal holds, what has to do with losses and returns."""
 
 
 @click.group()
@@ -50,7 +51,7 @@ async def history(session: Session, subject: str, limit: int) -> None:
     """Show what was decided about losses, and what was not done and why; newest first."""
     found = [
         event
-        for prefix in PROBLEM_TYPES
+        for prefix in LOSS_TYPES
         for event in await latest(session, type_prefix=prefix, subject=subject, limit=limit)
     ]
     newest = sorted(found, key=lambda event: -event.number)[:limit]
