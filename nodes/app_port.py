@@ -66,11 +66,18 @@ class App(Protocol[State]):
         ...
 
     def ask(self, state: State, query: Message, asked: Asked) -> Iterator[Message]:
-        """Answer a query in parts of at most 512 KiB each; must not change ``state``."""
+        """Answer a query in parts of at most 512 KiB each; must not change ``state``.
+
+        Refuses, and takes what it needs from ``state``, when it is called, not when a part is drawn: events may be
+        applied between two parts, and must not show.
+        """
         ...
 
     def export(self, state: State) -> Iterator[bytes]:
-        """Write a tenant's state in parts of at most 256 KiB: snapshot, move and export are all made of these."""
+        """Write a tenant's state in parts of at most 256 KiB: snapshot, move and export are all made of these.
+
+        As with ``ask``, what is applied after the call, while parts are still being drawn, must not show.
+        """
         ...
 
     def load(self, parts: Iterable[bytes], version: int) -> State:

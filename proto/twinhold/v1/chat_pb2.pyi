@@ -734,3 +734,87 @@ class ReadMarked(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ReadMarked: _TypeAlias = ReadMarked  # noqa: Y015
+
+@_typing.final
+class ChatPart(_message.Message):
+    """One part of what chat holds for a tenant; pieces of a channel concatenate."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHANNELS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def channels(self) -> _containers.RepeatedCompositeFieldContainer[Global___ChannelPiece]:
+        """The pieces."""
+
+    def __init__(
+        self,
+        *,
+        channels: _abc.Iterable[Global___ChannelPiece] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["channels", b"channels"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ChatPart: _TypeAlias = ChatPart  # noqa: Y015
+
+@_typing.final
+class ChannelPiece(_message.Message):
+    """A piece of a channel."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHANNEL_FIELD_NUMBER: _builtins.int
+    POSTS_FIELD_NUMBER: _builtins.int
+    MARKS_FIELD_NUMBER: _builtins.int
+    channel: _builtins.str
+    """The channel."""
+    @_builtins.property
+    def posts(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """Posts, each a serialized Post, ascending by seq."""
+
+    @_builtins.property
+    def marks(self) -> _containers.RepeatedCompositeFieldContainer[Global___ReadMark]:
+        """Read marks."""
+
+    def __init__(
+        self,
+        *,
+        channel: _builtins.str = ...,
+        posts: _abc.Iterable[_builtins.bytes] | None = ...,
+        marks: _abc.Iterable[Global___ReadMark] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["channel", b"channel", "marks", b"marks", "posts", b"posts"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ChannelPiece: _TypeAlias = ChannelPiece  # noqa: Y015
+
+@_typing.final
+class ReadMark(_message.Message):
+    """How far a member has read."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACTOR_FIELD_NUMBER: _builtins.int
+    SEQ_FIELD_NUMBER: _builtins.int
+    actor: _builtins.str
+    """Who."""
+    seq: _builtins.int
+    """The last post read."""
+    def __init__(
+        self,
+        *,
+        actor: _builtins.str = ...,
+        seq: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "seq", b"seq"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReadMark: _TypeAlias = ReadMark  # noqa: Y015

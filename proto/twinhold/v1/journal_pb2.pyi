@@ -45,7 +45,7 @@ class JournalEntry(_message.Message):
     request_id: _builtins.str
     """The caller's request id."""
     body_hash: _builtins.bytes
-    """Of the command's bytes; a retry with another body is refused."""
+    """Of the command's type and bytes; a retry with another body is refused."""
     at_ms: _builtins.int
     """Milliseconds since 1970; never less than the record before it."""
     answer: _builtins.bytes
@@ -225,3 +225,235 @@ class TenantAnswer(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___TenantAnswer: _TypeAlias = TenantAnswer  # noqa: Y015
+
+@_typing.final
+class LedgerPart(_message.Message):
+    """One part of a shard's state; the items of all parts, in order, are the state as of one entry."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ITEMS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def items(self) -> _containers.RepeatedCompositeFieldContainer[Global___LedgerItem]:
+        """The items."""
+
+    def __init__(
+        self,
+        *,
+        items: _abc.Iterable[Global___LedgerItem] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["items", b"items"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LedgerPart: _TypeAlias = LedgerPart  # noqa: Y015
+
+@_typing.final
+class LedgerItem(_message.Message):
+    """One item of a shard's state."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HEAD_FIELD_NUMBER: _builtins.int
+    TENANT_FIELD_NUMBER: _builtins.int
+    PIECE_FIELD_NUMBER: _builtins.int
+    ANSWERS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def head(self) -> Global___LedgerHead:
+        """The first item."""
+
+    @_builtins.property
+    def tenant(self) -> Global___TenantHead:
+        """A tenant begins; what follows is the tenant's, up to the next one."""
+
+    @_builtins.property
+    def piece(self) -> Global___AppPiece:
+        """A piece of what an app holds for the tenant."""
+
+    @_builtins.property
+    def answers(self) -> Global___RecordedAnswers:
+        """Answers that retries of one actor get."""
+
+    def __init__(
+        self,
+        *,
+        head: Global___LedgerHead | None = ...,
+        tenant: Global___TenantHead | None = ...,
+        piece: Global___AppPiece | None = ...,
+        answers: Global___RecordedAnswers | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["answers", b"answers", "head", b"head", "item", b"item", "piece", b"piece", "tenant", b"tenant"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answers", b"answers", "head", b"head", "item", b"item", "piece", b"piece", "tenant", b"tenant"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_item: _TypeAlias = _typing.Literal["head", "tenant", "piece", "answers"]  # noqa: Y015
+    _WhichOneofArgType_item: _TypeAlias = _typing.Literal["item", b"item"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_item) -> _WhichOneofReturnType_item | None: ...
+
+Global___LedgerItem: _TypeAlias = LedgerItem  # noqa: Y015
+
+@_typing.final
+class LedgerHead(_message.Message):
+    """Where the state stands."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VERSION_FIELD_NUMBER: _builtins.int
+    SHARD_FIELD_NUMBER: _builtins.int
+    LSN_FIELD_NUMBER: _builtins.int
+    AT_MS_FIELD_NUMBER: _builtins.int
+    version: _builtins.int
+    """The version of this format: 1."""
+    shard: _builtins.int
+    """The shard."""
+    lsn: _builtins.int
+    """The last entry that the state holds."""
+    at_ms: _builtins.int
+    """The time of that entry, milliseconds since 1970."""
+    def __init__(
+        self,
+        *,
+        version: _builtins.int = ...,
+        shard: _builtins.int = ...,
+        lsn: _builtins.int = ...,
+        at_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_ms", b"at_ms", "lsn", b"lsn", "shard", b"shard", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LedgerHead: _TypeAlias = LedgerHead  # noqa: Y015
+
+@_typing.final
+class TenantHead(_message.Message):
+    """A tenant of the shard."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_FIELD_NUMBER: _builtins.int
+    STORED_BYTES_FIELD_NUMBER: _builtins.int
+    tenant: _builtins.str
+    """"tenants/{geography}/{slug}"."""
+    stored_bytes: _builtins.int
+    """The bytes of the tenant's entries so far."""
+    def __init__(
+        self,
+        *,
+        tenant: _builtins.str = ...,
+        stored_bytes: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["stored_bytes", b"stored_bytes", "tenant", b"tenant"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TenantHead: _TypeAlias = TenantHead  # noqa: Y015
+
+@_typing.final
+class AppPiece(_message.Message):
+    """A piece of what an app holds for a tenant."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    APP_FIELD_NUMBER: _builtins.int
+    SCHEMA_VERSION_FIELD_NUMBER: _builtins.int
+    BODY_FIELD_NUMBER: _builtins.int
+    LAST_FIELD_NUMBER: _builtins.int
+    app: _builtins.str
+    """The app, e.g. "chat"."""
+    schema_version: _builtins.int
+    """The version that the app wrote it in."""
+    body: _builtins.bytes
+    """In the app's own encoding; at most 256 KiB."""
+    last: _builtins.bool
+    """True: nothing follows of this app for the tenant."""
+    def __init__(
+        self,
+        *,
+        app: _builtins.str = ...,
+        schema_version: _builtins.int = ...,
+        body: _builtins.bytes = ...,
+        last: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["app", b"app", "body", b"body", "last", b"last", "schema_version", b"schema_version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AppPiece: _TypeAlias = AppPiece  # noqa: Y015
+
+@_typing.final
+class RecordedAnswers(_message.Message):
+    """Answers that retries of one actor get, oldest first."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACTOR_FIELD_NUMBER: _builtins.int
+    ANSWERS_FIELD_NUMBER: _builtins.int
+    actor: _builtins.str
+    """Who asked."""
+    @_builtins.property
+    def answers(self) -> _containers.RepeatedCompositeFieldContainer[Global___RecordedAnswer]:
+        """The answers."""
+
+    def __init__(
+        self,
+        *,
+        actor: _builtins.str = ...,
+        answers: _abc.Iterable[Global___RecordedAnswer] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "answers", b"answers"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RecordedAnswers: _TypeAlias = RecordedAnswers  # noqa: Y015
+
+@_typing.final
+class RecordedAnswer(_message.Message):
+    """What a retry of a command gets."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    LSN_FIELD_NUMBER: _builtins.int
+    AT_MS_FIELD_NUMBER: _builtins.int
+    BODY_HASH_FIELD_NUMBER: _builtins.int
+    APP_FIELD_NUMBER: _builtins.int
+    ANSWER_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """The caller's request id."""
+    lsn: _builtins.int
+    """The command's entry."""
+    at_ms: _builtins.int
+    """The time of that entry, milliseconds since 1970."""
+    body_hash: _builtins.bytes
+    """Of the command's bytes."""
+    app: _builtins.str
+    """The app that answered."""
+    answer: _builtins.bytes
+    """The app's answer, in its own encoding."""
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        lsn: _builtins.int = ...,
+        at_ms: _builtins.int = ...,
+        body_hash: _builtins.bytes = ...,
+        app: _builtins.str = ...,
+        answer: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "app", b"app", "at_ms", b"at_ms", "body_hash", b"body_hash", "lsn", b"lsn", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RecordedAnswer: _TypeAlias = RecordedAnswer  # noqa: Y015

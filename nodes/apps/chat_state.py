@@ -1,0 +1,129 @@
+"""What chat holds for a tenant: channels with their posts and read marks; and how that is written down."""
+
+from collections.abc import Iterable, Iterator
+
+from twinhold.v1 import chat_pb2 as pb
+
+PART_BYTES = 240 * 1024
+"""A part is full at this size; the largest post, text and reactions at their limits, has less."""
+PIECE_BYTES = 64 * 1024
+
+
+class Channel:
+    """One channel. The post with seq n stands at n - 1, as a serialized ``Post``, which is never changed in place."""
+
+    __slots__ = ("marks", "posts")
+
+    def __init__(self) -> None:
+        self.posts: list[bytes] = []
+        self.marks: dict[str, int] = {}
+
+    def post(self, seq: int) -> pb.Post:
+        """Read a post that exists."""
+        return pb.Post.FromString(self.posts[seq - 1])
+
+    def posted(self, event: pb.Posted) -> None:
+        """Take a post."""
+        assert event.seq == len(self.posts) + 1, f"post {event.seq} can't follow post {len(self.posts)}"
+        post = pb.Post(
+            seq=event.seq,
+            text=event.text,
+            author=event.author,
+            at_ms=event.at_ms,
+            reply_to_seq=event.reply_to_seq,
+        )
+        self.posts.append(post.SerializeToString())
+
+    def edited(self, event: pb.Edited) -> None:
+        """Take a new text."""
+        post = self.post(event.seq)
+        post.text, post.edited_at_ms = event.text, event.at_ms
+        self._put(post)
+
+    def deleted(self, event: pb.Deleted) -> None:
+        """Empty a post; it keeps its place."""
+        post = self.post(event.seq)
+        post.text, post.deleted = "", True
+        del post.reactions[:]
+        self._put(post)
+
+    def reacted(self, event: pb.Reacted) -> None:
+        """Add a reaction, or take it back."""
+        post = self.post(event.seq)
+        reaction = next((one for one in post.reactions if one.emoji == event.emoji), None)
+        if reaction is None:
+            reaction = post.reactions.add(emoji=event.emoji)
+        if event.removed:
+            reaction.actors.remove(event.actor)
+        else:
+            reaction.actors.append(event.actor)
+        if not reaction.actors:
+            post.reactions.remove(reaction)
+        self._put(post)
+
+    def _put(self, post: pb.Post) -> None:
+        self.posts[post.seq - 1] = post.SerializeToString()
+
+
+class ChatState:
+    """One tenant."""
+
+    __slots__ = ("channels",)
+
+    def __init__(self) -> None:
+        self.channels: dict[str, Channel] = {}
+
+    def open(self, name: str) -> Channel:
+        """Return a channel, opened if it is not."""
+        channel = self.channels.get(name)
+        if channel is None:
+            channel = self.channels[name] = Channel()
+        return channel
+
+
+def exported(state: ChatState) -> Iterator[bytes]:
+    """Write the state as it is now: posts are never changed in place, so that shallow copies are enough."""
+    copies = [(name, list(channel.posts), dict(channel.marks)) for name, channel in state.channels.items()]
+    return _parts(copies)
+
+
+def loaded(parts: Iterable[bytes]) -> ChatState:
+    """Read what ``exported`` wrote."""
+    state = ChatState()
+    for part in parts:
+        for piece in pb.ChatPart.FromString(part).channels:
+            channel = state.open(piece.channel)
+            channel.posts.extend(piece.posts)
+            channel.marks.update((mark.actor, mark.seq) for mark in piece.marks)
+    return state
+
+
+def _parts(copies: list[tuple[str, list[bytes], dict[str, int]]]) -> Iterator[bytes]:
+    part, size = pb.ChatPart(), 0
+    for piece in _pieces(copies):
+        length = piece.ByteSize()
+        if size and size + length > PART_BYTES:
+            yield part.SerializeToString()
+            part, size = pb.ChatPart(), 0
+        part.channels.append(piece)
+        size += length
+    if size:
+        yield part.SerializeToString()
+
+
+def _pieces(copies: list[tuple[str, list[bytes], dict[str, int]]]) -> Iterator[pb.ChannelPiece]:
+    for name, posts, marks in copies:
+        piece, size = pb.ChannelPiece(channel=name), 0
+        for post in posts:
+            if size + len(post) > PIECE_BYTES:
+                yield piece
+                piece, size = pb.ChannelPiece(channel=name), 0
+            piece.posts.append(post)
+            size += len(post)
+        for actor, seq in marks.items():
+            if size > PIECE_BYTES:
+                yield piece
+                piece, size = pb.ChannelPiece(channel=name), 0
+            piece.marks.add(actor=actor, seq=seq)
+            size += len(actor) + 16
+        yield piece

@@ -1,0 +1,185 @@
+"""Journal entries and snapshot items, between plain values and protobuf; the ledger knows no message of ours."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import NamedTuple, TypeAlias
+
+from google.protobuf.message import DecodeError
+
+from core.errors import MalformedError
+from twinhold.v1 import journal_pb2 as pb
+
+ITEMS_BYTES = 256 * 1024
+"""Small items share a part until it has this size."""
+
+
+class Entry(NamedTuple):
+    """The body of a journal record: what was decided."""
+
+    tenant: str
+    app: str
+    schema_version: int
+    actor: str
+    request_id: str
+    body_hash: bytes
+    at_ms: int
+    events: tuple[bytes, ...]
+    answer: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """Where a snapshot stands."""
+
+    version: int
+    shard: int
+    lsn: int
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class TenantHead:
+    """A tenant begins."""
+
+    tenant: str
+    stored_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class AppPiece:
+    """A piece of an app's state for the tenant; ``last``: nothing follows of this app."""
+
+    app: str
+    schema_version: int
+    body: bytes
+    last: bool
+
+
+class Recorded(NamedTuple):
+    """What a retry gets."""
+
+    lsn: int
+    at_ms: int
+    body_hash: bytes
+    app: str
+    answer: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """Recorded answers of one actor of the tenant, oldest first."""
+
+    actor: str
+    answers: tuple[tuple[str, Recorded], ...]
+
+
+Item: TypeAlias = Head | TenantHead | AppPiece | Answers
+
+
+def entry_body(entry: Entry) -> bytes:
+    """Write an entry."""
+    return pb.JournalEntry(
+        tenant=entry.tenant,
+        app=entry.app,
+        schema_version=entry.schema_version,
+        actor=entry.actor,
+        request_id=entry.request_id,
+        body_hash=entry.body_hash,
+        at_ms=entry.at_ms,
+        events=entry.events,
+        answer=entry.answer,
+    ).SerializeToString()
+
+
+def entry_of(body: bytes) -> Entry:
+    """Read an entry; its hash has been checked, so that it is one."""
+    message = pb.JournalEntry.FromString(body)
+    return Entry(
+        message.tenant,
+        message.app,
+        message.schema_version,
+        message.actor,
+        message.request_id,
+        message.body_hash,
+        message.at_ms,
+        tuple(message.events),
+        message.answer,
+    )
+
+
+def parts_of(items: Iterable[Item]) -> Iterator[bytes]:
+    """Pack items into parts; a part is a little larger than 256 KiB at most."""
+    part, size = pb.LedgerPart(), 0
+    for item in items:
+        written = _item_to(item)
+        length = written.ByteSize()
+        if size and size + length > ITEMS_BYTES:
+            yield part.SerializeToString()
+            part, size = pb.LedgerPart(), 0
+        part.items.append(written)
+        size += length
+    yield part.SerializeToString()
+
+
+def items_of(part: bytes) -> Iterator[Item]:
+    """Unpack a part.
+
+    Raises:
+        MalformedError: it is none, or of a newer format.
+    """
+    try:
+        message = pb.LedgerPart.FromString(part)
+    except DecodeError as cause:
+        raise MalformedError("snapshot part", f"{len(part)} bytes", expected="a LedgerPart") from cause
+    return map(_item_from, message.items)
+
+
+def _item_to(item: Item) -> pb.LedgerItem:
+    match item:
+        case Head():
+            return pb.LedgerItem(
+                head=pb.LedgerHead(version=item.version, shard=item.shard, lsn=item.lsn, at_ms=item.at_ms)
+            )
+        case TenantHead():
+            return pb.LedgerItem(tenant=pb.TenantHead(tenant=item.tenant, stored_bytes=item.stored_bytes))
+        case AppPiece():
+            return pb.LedgerItem(
+                piece=pb.AppPiece(app=item.app, schema_version=item.schema_version, body=item.body, last=item.last)
+            )
+        case Answers():
+            return pb.LedgerItem(
+                answers=pb.RecordedAnswers(
+                    actor=item.actor, answers=[_recorded_to(request_id, one) for request_id, one in item.answers]
+                )
+            )
+
+
+def _item_from(message: pb.LedgerItem) -> Item:
+    kind = message.WhichOneof("item")
+    if kind == "head":
+        head = message.head
+        return Head(head.version, head.shard, head.lsn, head.at_ms)
+    if kind == "tenant":
+        return TenantHead(message.tenant.tenant, message.tenant.stored_bytes)
+    if kind == "piece":
+        piece = message.piece
+        return AppPiece(piece.app, piece.schema_version, piece.body, piece.last)
+    if kind == "answers":
+        found = message.answers
+        return Answers(found.actor, tuple((one.request_id, _recorded_from(one)) for one in found.answers))
+    raise MalformedError("snapshot item", kind, expected="one that this version reads")
+
+
+def _recorded_to(request_id: str, recorded: Recorded) -> pb.RecordedAnswer:
+    return pb.RecordedAnswer(
+        request_id=request_id,
+        lsn=recorded.lsn,
+        at_ms=recorded.at_ms,
+        body_hash=recorded.body_hash,
+        app=recorded.app,
+        answer=recorded.answer,
+    )
+
+
+def _recorded_from(message: pb.RecordedAnswer) -> Recorded:
+    return Recorded(message.lsn, message.at_ms, message.body_hash, message.app, message.answer)

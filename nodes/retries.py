@@ -1,0 +1,152 @@
+"""The retry index of one tenant: what a request id was answered with, so that it takes effect at most once (I10).
+
+Part of the state that the journal makes: filled and evicted in ``apply`` only, by the journal's own time, so that every
+copy holds the same.
+"""
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from hashlib import blake2b
+from struct import Struct
+
+from core.errors import RequestTooOldError
+from nodes.apps.wire import Answers, Recorded
+
+_FIXED = Struct("<QQ16sB")
+_ITEM_BYTES = 128 * 1024
+_RECORD_OVERHEAD_BYTES = 128
+_UUID_LENGTH = 36
+
+
+@dataclass(frozen=True, slots=True)
+class RetryWindow:
+    """How long a retry is recognised."""
+
+    window_ms: int
+    """Of the journal's time."""
+    kept_min: int
+    """At least the last so many of an actor, however old."""
+
+
+USUAL_WINDOW = RetryWindow(window_ms=3_600_000, kept_min=1_000)
+
+
+def body_hash(type_name: str, body: bytes) -> bytes:
+    """Sum up what was asked for; 16 bytes."""
+    digest = blake2b(type_name.encode(), digest_size=16)
+    digest.update(b"\0")
+    digest.update(body)
+    return digest.digest()
+
+
+def refuse_if_too_old(request_id: str, *, at_ms: int, window: RetryWindow) -> None:
+    """Refuse a dated request id (UUID, version 7) from before the window: its answer may have been evicted.
+
+    Raises:
+        RequestTooOldError: it may have taken effect already, or not; nobody knows any more.
+    """
+    if len(request_id) != _UUID_LENGTH or request_id[14] != "7":
+        return
+    try:
+        made_at_ms = int(request_id[:8] + request_id[9:13], 16)
+    except ValueError:
+        return
+    if at_ms - made_at_ms > window.window_ms:
+        raise RequestTooOldError(
+            f"request id {request_id!r} is {(at_ms - made_at_ms) // 1000} s old, and retries are recognised for "
+            f"{window.window_ms // 1000} s: read whether it took effect, and use a fresh id to ask again",
+            request_id=request_id,
+        )
+
+
+class _Actor:
+    """One actor's answers, oldest first; packed, so that the garbage collector has nothing to walk through."""
+
+    __slots__ = ("answers", "order")
+
+    def __init__(self) -> None:
+        self.answers: dict[str, bytes] = {}
+        self.order: deque[str] = deque()
+
+    def add(self, request_id: str, packed: bytes) -> None:
+        self.answers[request_id] = packed
+        self.order.append(request_id)
+
+    def evict(self, *, before_ms: int, kept_min: int) -> None:
+        order, answers = self.order, self.answers
+        while len(order) > kept_min and _at_ms(answers[order[0]]) < before_ms:
+            del answers[order.popleft()]
+
+
+class Retries:
+    """The index: by actor and request id."""
+
+    __slots__ = ("_actors", "_turns")
+
+    def __init__(self) -> None:
+        self._actors: dict[str, _Actor] = {}
+        self._turns: deque[str] = deque()
+
+    def find(self, actor: str, request_id: str) -> Recorded | None:
+        """Look a request up."""
+        known = self._actors.get(actor)
+        if known is None:
+            return None
+        packed = known.answers.get(request_id)
+        return None if packed is None else _unpacked(packed)
+
+    def add(self, actor: str, request_id: str, recorded: Recorded, window: RetryWindow) -> None:
+        """Keep an answer, and evict what has left the window: this actor's, and in turn another one's."""
+        known = self._actor(actor)
+        known.add(request_id, _packed(recorded))
+        before_ms = recorded.at_ms - window.window_ms
+        known.evict(before_ms=before_ms, kept_min=window.kept_min)
+        self._turns.rotate(-1)
+        self._actors[self._turns[0]].evict(before_ms=before_ms, kept_min=window.kept_min)
+
+    def items(self) -> Iterator[Answers]:
+        """Write the index as it is now; later changes don't show."""
+        frozen = [(actor, tuple(self._actors[actor].answers.items())) for actor in self._turns]
+        return _items(frozen)
+
+    def load(self, item: Answers) -> None:
+        """Take an item that ``items`` wrote; in the same order."""
+        known = self._actor(item.actor)
+        for request_id, recorded in item.answers:
+            known.add(request_id, _packed(recorded))
+
+    def _actor(self, actor: str) -> _Actor:
+        known = self._actors.get(actor)
+        if known is None:
+            known = self._actors[actor] = _Actor()
+            self._turns.append(actor)
+        return known
+
+
+def _items(frozen: list[tuple[str, tuple[tuple[str, bytes], ...]]]) -> Iterator[Answers]:
+    for actor, answers in frozen:
+        some: list[tuple[str, Recorded]] = []
+        size = 0
+        for request_id, packed in answers:
+            if size > _ITEM_BYTES:
+                yield Answers(actor, tuple(some))
+                some, size = [], 0
+            some.append((request_id, _unpacked(packed)))
+            size += len(packed) + _RECORD_OVERHEAD_BYTES
+        yield Answers(actor, tuple(some))
+
+
+def _packed(recorded: Recorded) -> bytes:
+    app = recorded.app.encode()
+    return _FIXED.pack(recorded.lsn, recorded.at_ms, recorded.body_hash, len(app)) + app + recorded.answer
+
+
+def _unpacked(packed: bytes) -> Recorded:
+    lsn, at_ms, hashed, length = _FIXED.unpack_from(packed)
+    start = _FIXED.size + length
+    return Recorded(lsn, at_ms, hashed, packed[_FIXED.size : start].decode(), packed[start:])
+
+
+def _at_ms(packed: bytes) -> int:
+    return int.from_bytes(packed[8:16], "little")
