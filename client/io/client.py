@@ -9,7 +9,7 @@
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from random import Random, SystemRandom
 from types import TracebackType
@@ -18,15 +18,15 @@ from typing import Generic, TypeVar
 from google.protobuf.message import Message
 
 from client.budget import RetryBudget
-from client.call import USUAL, Call, Moved, Policy, Started, target_of
+from client.call import USUAL, Call, Policy, Started, target_of
 from client.io.attempts import ByItself, OverSession, Part, Reading, Sessions, packed
 from client.io.dialler import Dialler
 from client.io.map_watch import MapWatch
 from client.io.request_ids import fresh_request_id
-from client.io.running import Attempts, Running
+from client.io.running import Attempts, Running, UnderWay
 from client.io.subscription import Step, steps
 from core.assignments import Assignment
-from core.errors import NotFoundError, UnavailableError
+from core.errors import NotFoundError, UnavailableError, UnknownOutcomeError
 from core.fleet_map import FleetMap
 from core.io.clock import LoopClock
 from core.names import NodeId, ShardId, TenantName, tenant_name
@@ -68,7 +68,7 @@ class Client:
         self._dialler = Dialler(actor)
         self._sessions = Sessions(self._dialler)
         self._budget = budget
-        self._running: dict[ShardId, set[Callable[[Moved], None]]] = {}
+        self._running: dict[ShardId, set[UnderWay]] = {}
         self._endpoints: dict[NodeId, str] = {}
         self._first_map = asyncio.Event()
         self._watch = MapWatch(doors, self._dialler, self._rng, self._map_changed)
@@ -201,6 +201,8 @@ class Client:
 
     async def close(self) -> None:
         """End everything; calls under way end with an unknown outcome."""
+        for running in [running for calls in self._running.values() for running in calls]:
+            running.cut(UnknownOutcomeError("the client was closed before the answer came"))
         await self._watch.close()
         await self._sessions.close()
         await self._dialler.close()
@@ -226,13 +228,13 @@ class Client:
     async def _run(self, tenant: TenantName, running: Running[Got]) -> Got:
         shard = shard_of(tenant, self.map.topology.geography(tenant.geography), self.map.overrides)
         calls = self._running.setdefault(shard, set())
-        calls.add(running.tell)
+        calls.add(running)
         try:
             held = self.map.shards.get(shard)
             running.tell(Started(None if held is None else target_of(held)))
             return await running.done
         finally:
-            calls.discard(running.tell)
+            calls.discard(running)
             running.stop()
 
     async def _known(self, tenant: str | TenantName, timeout_s: float) -> TenantName:
@@ -249,8 +251,8 @@ class Client:
             if not calls:
                 del self._running[shard]
             elif (found := held.shards.get(shard)) is not None:
-                for tell in list(calls):
-                    tell(Moved(target_of(found)))
+                for running in list(calls):
+                    running.moved(target_of(found))
 
 
 def connect(

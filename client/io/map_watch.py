@@ -11,6 +11,7 @@ from client.io.outcome import judged
 from core.errors import PositionGoneError, TwinholdError, UnavailableError
 from core.fleet_map import NO_REVISION, FleetMap
 from core.wire import delta_from_pb, revision_from_pb, revision_to_pb, snapshot_from_pb, topology_from_pb
+from twinhold.v1 import assignment_pb2 as assignment_pb
 from twinhold.v1 import assignment_service_pb2 as pb
 from twinhold.v1 import assignment_service_pb2_grpc as rpc
 
@@ -110,7 +111,7 @@ class MapWatch:
         """Take a step; two streams bring each step twice, so what is known already is passed over."""
         held = self.map
         if step.HasField("snapshot"):
-            self._replace(step)
+            self._replace(step.snapshot)
         elif step.HasField("delta"):
             if held is None:
                 raise PositionGoneError("a delta came before a snapshot")
@@ -120,24 +121,20 @@ class MapWatch:
             held.apply(delta)
             self._changed(held)
 
-    def _replace(self, step: pb.WatchResponse) -> None:
-        message = step.snapshot
-        topology = topology_from_pb(message.fleet) if message.HasField("fleet") or self.map is None else None
+    def _replace(self, message: assignment_pb.MapSnapshot) -> None:
+        """Take a whole map, with the fleet that it describes; one of another fleet, or an older one, is refused."""
         held = self.map
-        fleet = held.topology.fleet if held is not None else message.fleet.fleet
-        revision = revision_from_pb(message.revision, fleet)
+        revision = revision_from_pb(message.revision, message.fleet.fleet if held is None else held.topology.fleet)
         if held is not None and revision <= held.revision:
             return
+        fresh = FleetMap(topology_from_pb(message.fleet))
+        if held is not None:
+            fresh.revision, fresh.shards = held.revision, held.shards
         assignments, overrides = snapshot_from_pb(message)
-        if held is None:
-            assert topology is not None, "a first snapshot is read with its fleet"
-            held = FleetMap(topology)
-        held.replace_all(revision, assignments, overrides)
-        self.map = held
-        if topology is not None:
-            held.topology = topology
-            self._learn_doors(held)
-        self._changed(held)
+        fresh.replace_all(revision, assignments, overrides)
+        self.map = fresh
+        self._learn_doors(fresh)
+        self._changed(fresh)
 
     def _learn_doors(self, held: FleetMap) -> None:
         """Know every way in: control planes first, each group in an order of this client's own."""

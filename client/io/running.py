@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Generic, Protocol, TypeVar
 
-from client.call import Abandon, Action, Call, Event, Failed, Finish, GiveUp, Send, Succeeded
+from client.call import Abandon, Action, Call, Event, Failed, Finish, GiveUp, Moved, Send, Succeeded, Target
 from core.errors import TwinholdError
 from core.io.clock import LoopClock
 from core.machine import NEVER, Output
@@ -26,6 +26,18 @@ class Attempts(Protocol[Got_co]):
         ...
 
 
+class UnderWay(Protocol):
+    """A call under way, as whoever follows the map sees it."""
+
+    def moved(self, target: Target) -> None:
+        """Hear that the map names somebody."""
+        ...
+
+    def cut(self, error: TwinholdError) -> None:
+        """End now."""
+        ...
+
+
 class Running(Generic[Got]):
     """One call under way."""
 
@@ -42,6 +54,16 @@ class Running(Generic[Got]):
     def tell(self, event: Event[Got]) -> None:
         """Hand the machine an event and do what it says."""
         self._perform(self._call.on(event, self._clock.now()))
+
+    def moved(self, target: Target) -> None:
+        """Hear that the map names somebody."""
+        self.tell(Moved(target))
+
+    def cut(self, error: TwinholdError) -> None:
+        """End the call with an error of the caller's making."""
+        self.stop()
+        if not self.done.done():
+            self.done.set_exception(error)
 
     def stop(self) -> None:
         """Forget the call: its caller went away."""

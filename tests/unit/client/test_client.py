@@ -128,6 +128,15 @@ async def test_a_command_whose_answers_are_all_lost_is_unknown(client: Client, f
         await post(client, "who knows", request_id="r-7", timeout_s=0.3)
 
 
+async def test_what_is_under_way_when_a_client_closes_is_unknown(client: Client, fleet: PocketFleet) -> None:
+    await fleet.stop("left")
+    waiting = asyncio.create_task(post(client, "too late"))
+    await asyncio.wait([waiting], timeout=0.1)
+    await client.close()
+    with pytest.raises(UnknownOutcomeError, match="the client was closed"):
+        await waiting
+
+
 async def test_an_unknown_geography_is_named(client: Client) -> None:
     with pytest.raises(NotFoundError, match="geography 'us' does not exist"):
         await client.submit("tenants/us/acme", chat_pb2.ChatCommand(), chat_pb2.ChatAnswer, timeout_s=1)
