@@ -1,0 +1,56 @@
+"""What a command on the wire must be before the node looks at it."""
+
+from google.protobuf.any_pb2 import Any
+
+from core.errors import MalformedError, OversizedError
+from core.io.dial import MESSAGE_BYTES_MAX
+from nodes.app_table import AppTable, type_url
+from nodes.ledger import Submitted
+from twinhold.v1 import command_service_pb2 as pb
+
+REQUEST_ID_LENGTH_MAX = 64
+
+
+class Intake:
+    """Reads commands; knows which app each kind of message belongs to.
+
+    Args:
+        apps: what this node runs.
+    """
+
+    def __init__(self, apps: AppTable) -> None:
+        self._apps = apps
+
+    def submitted(self, command: pb.Command, actor: str) -> Submitted:
+        """Read a command.
+
+        Raises:
+            OversizedError: it is larger than the limit.
+            MalformedError: it has no body, or no usable request id.
+            NotFoundError: no app here takes such a body.
+        """
+        size_bytes = command.ByteSize()
+        if size_bytes > MESSAGE_BYTES_MAX:
+            raise OversizedError("the command", size_bytes=size_bytes, limit_bytes=MESSAGE_BYTES_MAX)
+        request_id, body = command.request_id, command.body
+        if not 0 < len(request_id) <= REQUEST_ID_LENGTH_MAX:
+            raise MalformedError("request id", request_id, expected=f"1 to {REQUEST_ID_LENGTH_MAX} characters, a UUID")
+        return Submitted(
+            tenant=command.tenant,
+            app=self._apps.of_command(body.type_url).name,
+            body=body.value,
+            type_url=body.type_url,
+            actor=actor,
+            request_id=request_id,
+        )
+
+    def event(self, app: str, body: bytes) -> Any:
+        """Pack an app's event for a subscriber."""
+        return Any(type_url=type_url(self._apps.named(app).event), value=body)
+
+
+def check_query(request: pb.QueryRequest) -> None:
+    """Refuse a query that is too large; raises OversizedError."""
+    size_bytes = request.ByteSize()
+    if size_bytes > MESSAGE_BYTES_MAX:
+        raise OversizedError("the query", size_bytes=size_bytes, limit_bytes=MESSAGE_BYTES_MAX)

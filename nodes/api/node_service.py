@@ -1,0 +1,77 @@
+"""NodeService on nodes: could these copies take over, orders of the leader, and an observer's heartbeat.
+
+Register, Report, Propose and Record are the control plane's half: they answer UNIMPLEMENTED here.
+"""
+# ruff: noqa: N802 - the .proto names the methods
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+
+from core.assignments import Fence
+from core.errors import MalformedError
+from core.io.serve import Context
+from core.names import ShardId, node_id
+from nodes.driver import NodeDriver
+from nodes.views import Order, PrepareResult, PrepareShard, TransferOrder
+from twinhold.v1 import node_service_pb2 as pb
+from twinhold.v1 import node_service_pb2_grpc as pb_grpc
+
+SERVICE = pb.DESCRIPTOR.services_by_name["NodeService"].full_name
+_ORDERS = {
+    pb.TransferOrder.KIND_ADD: Order.ADD,
+    pb.TransferOrder.KIND_SWAP: Order.SWAP,
+    pb.TransferOrder.KIND_SWITCHOVER: Order.SWITCHOVER,
+    pb.TransferOrder.KIND_CANCEL: Order.CANCEL,
+}
+
+
+class NodeService(pb_grpc.NodeServiceServicer):
+    """What the leader and observers ask of a node; the rest is the base class's UNIMPLEMENTED."""
+
+    def __init__(self, driver: NodeDriver) -> None:
+        self._driver = driver
+
+    async def Prepare(self, request: pb.PrepareRequest, context: Context) -> pb.PrepareResponse:
+        """Say which copies could take over now."""
+        waiting: asyncio.Future[Sequence[PrepareResult]] = asyncio.get_running_loop().create_future()
+        shards = [PrepareShard(ShardId(s.shard), Fence(s.incarnation, s.epoch)) for s in request.shards]
+
+        def done(results: Sequence[PrepareResult]) -> None:
+            if not waiting.done():
+                waiting.set_result(results)
+
+        self._driver.prepare(shards, request.term, done)
+        return pb.PrepareResponse(
+            results=[
+                pb.PrepareResult(shard=r.shard, ready=r.ready, refusal=r.refusal, last_lsn=r.last_lsn)
+                for r in await waiting
+            ]
+        )
+
+    async def Transfer(self, request: pb.TransferRequest, context: Context) -> pb.TransferResponse:
+        """Take orders."""
+        results = self._driver.transfer([order_from_pb(order) for order in request.orders], request.term)
+        return pb.TransferResponse(
+            results=[pb.TransferResult(shard=r.shard, accepted=r.accepted, refusal=r.refusal) for r in results]
+        )
+
+    async def Probe(
+        self, request_iterator: AsyncIterator[pb.ProbeRequest], context: Context
+    ) -> AsyncIterator[pb.ProbeResponse]:
+        """Answer an observer at once."""
+        async for beat in request_iterator:
+            yield pb.ProbeResponse(sequence=beat.sequence)
+
+
+def order_from_pb(message: pb.TransferOrder) -> TransferOrder:
+    """Read an order; raises MalformedError."""
+    order = _ORDERS.get(message.kind)
+    if order is None:
+        raise MalformedError("order", message.kind, expected=", ".join(Order.__members__))
+    return TransferOrder(
+        shard=ShardId(message.shard),
+        base=Fence(message.incarnation, message.epoch),
+        order=order,
+        target=node_id(message.target) if message.target else None,
+        reason=message.reason,
+    )

@@ -1,0 +1,54 @@
+"""A stream of signs of life to one target: opened again when it breaks, with a knock that tells gone from silent."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from random import Random
+
+import grpc
+from grpc import aio
+
+from core.errors import TwinholdError
+from core.io.clock import LoopClock
+from core.timers import Timers
+from nodes.io.knock import gone
+from nodes.sighting import Sighting
+
+BACKOFF_S = (0.05, 0.3)
+
+
+class Watched:
+    """One target that this node looks at through a stream of its own.
+
+    Args:
+        host: the target's address.
+        port: the target's port.
+        trip: seconds one way.
+        timers: how silence and refusal are judged.
+        clock: this process's clock.
+        chance: jitter.
+    """
+
+    def __init__(self, host: str, port: int, *, trip: float, timers: Timers, clock: LoopClock, chance: Random) -> None:
+        self.sighting = Sighting(clock.now())
+        self._address = (host, port)
+        self._trip = trip
+        self._timers = timers
+        self._clock = clock
+        self._chance = chance
+        self._answered = False
+
+    def heard(self) -> None:
+        """Take a sign of life."""
+        self._answered = True
+        self.sighting.heard(self._clock.now())
+
+    async def look(self, once: Callable[[], Awaitable[None]]) -> None:
+        """Run ``once``, which opens the stream and carries it until it breaks, again and again until cancelled."""
+        while True:
+            self._answered = False
+            with suppress(grpc.RpcError, aio.UsageError, TwinholdError, TimeoutError):
+                await once()
+            if self._answered and await gone(*self._address, timers=self._timers, trip=self._trip):
+                self.sighting.gone()
+            await asyncio.sleep(self._chance.uniform(*BACKOFF_S))

@@ -1,0 +1,78 @@
+"""Looks at the nodes of other data centers that rendezvous hashing gave this one: a Probe stream to each."""
+
+import asyncio
+from random import Random
+
+from core.io.clock import LoopClock
+from core.io.delay import DelayLine, trip_s
+from core.io.dial import channel
+from core.names import NodeId
+from core.timers import Timers
+from core.topology import Node, Topology
+from nodes.io.heartbeat import Watched
+from nodes.observers import targets_of
+from nodes.sighting import Sighting
+from twinhold.v1 import node_service_pb2 as pb
+from twinhold.v1 import node_service_pb2_grpc as pb_grpc
+
+
+class Prober:
+    """The probes of one node.
+
+    Args:
+        topology: who is where.
+        node: this node.
+        timers: how often, and how silence is judged.
+        clock: this process's clock.
+        chance: jitter.
+    """
+
+    def __init__(self, topology: Topology, node: NodeId, *, timers: Timers, clock: LoopClock, chance: Random) -> None:
+        self._node = node
+        self._timers = timers
+        self._clock = clock
+        here = topology.node(node).dc
+        targets = [topology.node(target) for target in targets_of(node, topology)]
+        self._trips = {target.id: trip_s(topology, here, target.dc) for target in targets}
+        self._targets = targets
+        self._watched = {
+            target.id: Watched(
+                target.host, target.port, trip=self._trips[target.id], timers=timers, clock=clock, chance=chance
+            )
+            for target in targets
+        }
+
+    def sightings(self) -> dict[NodeId, Sighting]:
+        """Say what is seen of each target."""
+        return {target: watched.sighting for target, watched in self._watched.items()}
+
+    async def run(self) -> None:
+        """Look until cancelled."""
+        async with asyncio.TaskGroup() as looks:
+            for target in self._targets:
+                looks.create_task(self._look(target))
+
+    async def _look(self, target: Node) -> None:
+        watched = self._watched[target.id]
+        line = channel(target.endpoint, own_connection=True)
+        stub = pb_grpc.NodeServiceStub(line)
+        try:
+            await watched.look(lambda: self._once(stub, watched, self._trips[target.id]))
+        finally:
+            await line.close(None)
+
+    async def _once(self, stub: pb_grpc.NodeServiceAsyncStub, watched: Watched, trip: float) -> None:
+        answers = DelayLine[None](self._clock, 2 * trip, lambda _: watched.heard())
+        call = stub.Probe(None)
+        sequence = 0
+        try:
+            while True:
+                sequence += 1
+                await call.write(pb.ProbeRequest(observer=self._node, sequence=sequence))
+                if not isinstance(await call.read(), pb.ProbeResponse):
+                    return
+                answers.put(None)
+                await asyncio.sleep(self._timers.probe_s)
+        finally:
+            answers.clear()
+            call.cancel()

@@ -1,0 +1,166 @@
+"""What this node reports: the whole of it once per stream, then only what changed, each stream at its own pace."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from core.assignments import Fence
+from core.fleet_map import Revision
+from core.names import ControlPlaneId, NodeId, ShardId
+from core.ports import Clock
+from core.timers import Timers
+from core.wire import revision_to_pb
+from nodes.driver import NodeDriver
+from nodes.io.control_wire import copy_report, observation
+from nodes.sighting import Sight, Sighting, judged
+from nodes.views import CopyView
+from twinhold.v1 import node_service_pb2 as pb
+
+COPIES_MAX = 512
+"""Per message: a report never holds a loop up, however many copies changed at once."""
+
+
+@dataclass(slots=True)
+class Page:
+    """What one stream has not been told yet."""
+
+    started: bool = False
+    sequence: int = 0
+    copies: set[ShardId] = field(default_factory=set)
+    gone: set[ShardId] = field(default_factory=set)
+    told: dict[str, Sight] = field(default_factory=dict)
+
+    def restart(self) -> None:
+        """Begin a new stream: its first message is complete."""
+        self.started, self.sequence = False, 0
+
+
+@dataclass(slots=True)
+class Health:
+    """How the process does."""
+
+    load: float = 0.0
+    """Cores in use, averaged over 10 s."""
+    lag_ms: int = 0
+    """The longest loop step of the last second."""
+    complaint: str = ""
+    """Not empty: the node asks to be relieved."""
+
+
+class ReportBook:
+    """Collects what the driver and the observers know, and composes messages.
+
+    Args:
+        node: this node.
+        disk_id: which disk it stands on.
+        process_id: new with every start.
+        driver: knows the copies, and sees the partners.
+        timers: how silence is judged.
+        clock: this process's clock.
+        fleet: whose map revisions are meant.
+    """
+
+    def __init__(
+        self,
+        node: NodeId,
+        *,
+        disk_id: str,
+        process_id: int,
+        driver: NodeDriver,
+        timers: Timers,
+        clock: Clock,
+        fleet: str,
+    ) -> None:
+        self.node = node
+        self.disk_id = disk_id
+        self.process_id = process_id
+        self.health = Health()
+        self._driver = driver
+        self._timers = timers
+        self._clock = clock
+        self._fleet = fleet
+        self._copies: dict[ShardId, CopyView] = {}
+        self._pages: list[Page] = []
+        self._complained = ""
+
+    def page(self) -> Page:
+        """Make the page of one more stream."""
+        page = Page()
+        self._pages.append(page)
+        return page
+
+    @property
+    def highest(self) -> Fence:
+        """The highest (incarnation, epoch) among the copies (C10)."""
+        return max((view.fence for view in self._copies.values()), default=Fence(0, 0))
+
+    def collect(self) -> None:
+        """Take what changed since the last time, for every stream."""
+        changed = {view.shard: view for view in self._driver.report(complete=False)}
+        gone = set(self._driver.gone()) - changed.keys()
+        self._copies.update(changed)
+        for shard in gone:
+            self._copies.pop(shard, None)
+        fresh = set(changed)
+        if self.health.complaint != self._complained:
+            self._complained = self.health.complaint
+            fresh = set(self._copies)
+        for page in self._pages:
+            page.copies = (page.copies | fresh) - gone
+            page.gone = (page.gone | gone) - fresh
+
+    def compose(
+        self, page: Page, sightings: Iterable[tuple[NodeId | ControlPlaneId, Sighting]], revision: Revision
+    ) -> pb.ReportRequest:
+        """Write a stream's next message."""
+        complete = not page.started
+        if complete:
+            page.copies, page.gone, page.told = set(self._copies), set(), {}
+        told = sorted(page.copies) if complete else sorted(page.copies)[:COPIES_MAX]
+        gone = sorted(page.gone)
+        page.copies.difference_update(told)
+        page.gone.clear()
+        page.started = True
+        page.sequence += 1
+        highest = self.highest
+        return pb.ReportRequest(
+            node=self.node,
+            disk_id=self.disk_id,
+            process_id=self.process_id,
+            sequence=page.sequence,
+            complete=complete,
+            observations=self._news(page, sightings),
+            copies=[copy_report(self._copies[shard], self._complained) for shard in told],
+            gone=gone,
+            load=self.health.load,
+            loop_lag_ms=self.health.lag_ms,
+            incarnation_max=highest.incarnation,
+            epoch_max=highest.epoch,
+            map=revision_to_pb(revision, self._fleet),
+        )
+
+    def _news(self, page: Page, sightings: Iterable[tuple[NodeId | ControlPlaneId, Sighting]]) -> list[pb.Observation]:
+        seen = self._seen(sightings)
+        news = [
+            one for target, (sight, one) in seen.items() if sight is not Sight.ALIVE or page.told.get(target) != sight
+        ]
+        page.told = {target: sight for target, (sight, _) in seen.items()}
+        return news
+
+    def _seen(
+        self, sightings: Iterable[tuple[NodeId | ControlPlaneId, Sighting]]
+    ) -> dict[str, tuple[Sight, pb.Observation]]:
+        now, timers = self._clock.now(), self._timers
+        seen: dict[str, tuple[Sight, pb.Observation]] = {}
+        for target, sighting in sightings:
+            sight = sighting.sight(now, timers)
+            silent_ms = round(sighting.silent_s(now) * 1000)
+            seen[target] = (sight, observation(target, sight, silent_ms=silent_ms, paired=False))
+        for partner in self._driver.observations():
+            silent_s = timers.silence_s if partner.missed else partner.silent_ms / 1000
+            sight = judged(silent_s, refused=partner.refused, beat_s=timers.heartbeat_s, timers=timers)
+            paired = partner.missed or partner.refused
+            seen[partner.node] = (
+                sight,
+                observation(partner.node, sight, silent_ms=partner.silent_ms, paired=paired),
+            )
+        return seen

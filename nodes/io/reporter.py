@@ -1,0 +1,164 @@
+"""Registers at every control plane and keeps a Report stream to each, so that a new leader can judge at once."""
+
+import asyncio
+from collections.abc import Callable
+from random import Random
+
+from grpc import aio
+
+from core.fleet_map import Revision
+from core.io.clock import LoopClock
+from core.io.delay import DelayLine, across
+from core.names import ControlPlaneId, NodeId
+from core.timers import Timers
+from core.topology import ControlPlane
+from nodes.io.control_planes import ControlPlanes
+from nodes.io.heartbeat import Watched
+from nodes.io.report_book import Page, ReportBook
+from nodes.sighting import Sighting
+from twinhold.v1 import node_service_pb2 as pb
+from twinhold.v1 import node_service_pb2_grpc as pb_grpc
+
+REGISTER_S = 2.0
+UNANSWERED_MAX = 16
+"""Messages that may be on their way to a control plane; a frozen one gets no more."""
+RECORD_VERSION = 1
+
+
+class Reporter:
+    """All Report streams of one node.
+
+    Args:
+        endpoint: where this node listens.
+        book: what is reported.
+        control_planes: to whom.
+        probed: what the probes see.
+        revision: of the map that this node holds.
+        timers: how often.
+        clock: this process's clock.
+        chance: jitter.
+    """
+
+    def __init__(
+        self,
+        endpoint: str,
+        book: ReportBook,
+        control_planes: ControlPlanes,
+        *,
+        probed: Callable[[], dict[NodeId, Sighting]],
+        revision: Callable[[], Revision],
+        timers: Timers,
+        clock: LoopClock,
+        chance: Random,
+    ) -> None:
+        self._endpoint = endpoint
+        self._book = book
+        self._control_planes = control_planes
+        self._probed = probed
+        self._revision = revision
+        self._timers = timers
+        self._clock = clock
+        self._collected_at = 0.0
+        self._watched = {
+            one.id: Watched(
+                one.host,
+                one.port,
+                trip=control_planes.trip_s(one.id),
+                timers=timers,
+                clock=clock,
+                chance=chance,
+            )
+            for one in control_planes.all
+        }
+
+    async def run(self) -> None:
+        """Report until cancelled."""
+        async with asyncio.TaskGroup() as streams:
+            for one in self._control_planes.all:
+                streams.create_task(self._keep(one))
+
+    def forget(self) -> None:
+        """Discard what was seen: this process was away."""
+        now = self._clock.now()
+        for sighting in (*self._probed().values(), *(watched.sighting for watched in self._watched.values())):
+            sighting.forget(now)
+
+    async def _keep(self, control_plane: ControlPlane) -> None:
+        page = self._book.page()
+        await self._watched[control_plane.id].look(lambda: self._once(control_plane.id, page))
+
+    async def _once(self, control_plane: ControlPlaneId, page: Page) -> None:
+        trip = self._control_planes.trip_s(control_plane)
+        stub = pb_grpc.NodeServiceStub(self._control_planes.line(control_plane))
+        async with asyncio.timeout(REGISTER_S + 2 * trip):
+            registered = await across(trip, lambda: stub.Register(self._registration()))
+        self._control_planes.heard(registered.leader, registered.term)
+        page.restart()
+        await self._report(control_plane, page, stub.Report(None))
+
+    async def _report(
+        self,
+        control_plane: ControlPlaneId,
+        page: Page,
+        call: aio.StreamStreamCall[pb.ReportRequest, pb.ReportResponse],
+    ) -> None:
+        trip = self._control_planes.trip_s(control_plane)
+        waiting: asyncio.Queue[pb.ReportRequest] = asyncio.Queue()
+        out = DelayLine[pb.ReportRequest](self._clock, trip, waiting.put_nowait)
+        back = DelayLine[pb.ReportResponse](self._clock, trip, lambda reply: self._answered(control_plane, reply))
+        answered = [0]
+        ends = (asyncio.ensure_future(_write(call, waiting)), asyncio.ensure_future(_read(call, back, answered)))
+        try:
+            while not any(end.done() for end in ends):
+                if page.sequence - answered[0] < UNANSWERED_MAX:
+                    out.put(self._composed(page))
+                await asyncio.wait(ends, timeout=self._timers.probe_s, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            out.clear()
+            back.clear()
+            for end in ends:
+                end.cancel()
+            await asyncio.gather(*ends, return_exceptions=True)
+            call.cancel()
+
+    def _composed(self, page: Page) -> pb.ReportRequest:
+        now = self._clock.now()
+        if now - self._collected_at > self._timers.probe_s / 2:
+            self._book.collect()
+            self._collected_at = now
+        sightings: list[tuple[NodeId | ControlPlaneId, Sighting]] = list(self._probed().items())
+        sightings.extend((one, watched.sighting) for one, watched in self._watched.items())
+        return self._book.compose(page, sightings, self._revision())
+
+    def _answered(self, control_plane: ControlPlaneId, reply: pb.ReportResponse) -> None:
+        self._watched[control_plane].heard()
+        self._control_planes.heard(reply.leader, reply.term)
+
+    def _registration(self) -> pb.RegisterRequest:
+        book, highest = self._book, self._book.highest
+        return pb.RegisterRequest(
+            node=book.node,
+            endpoint=self._endpoint,
+            disk_id=book.disk_id,
+            incarnation_max=highest.incarnation,
+            epoch_max=highest.epoch,
+            record_version=RECORD_VERSION,
+            process_id=book.process_id,
+        )
+
+
+async def _write(
+    call: aio.StreamStreamCall[pb.ReportRequest, pb.ReportResponse], waiting: "asyncio.Queue[pb.ReportRequest]"
+) -> None:
+    while True:
+        await call.write(await waiting.get())
+
+
+async def _read(
+    call: aio.StreamStreamCall[pb.ReportRequest, pb.ReportResponse],
+    back: DelayLine[pb.ReportResponse],
+    answered: list[int],
+) -> None:
+    while isinstance(reply := await call.read(), pb.ReportResponse):
+        answered[0] = max(answered[0], reply.sequence)
+        back.put(reply)

@@ -1,0 +1,58 @@
+"""What an observer sees of one target: alive, missing beats, silent for the full wait, or refused after a reset."""
+
+from dataclasses import dataclass
+from enum import Enum
+
+from core.timers import Timers
+
+SUSPECT_BEATS = 2.5
+"""So many missed beats are worth mentioning, but no judgement yet."""
+
+
+class Sight(Enum):
+    """What is seen; the values are those of ``Observation.Sight`` without its prefix."""
+
+    ALIVE = "ALIVE"
+    SUSPECT = "SUSPECT"
+    SILENT = "SILENT"
+    REFUSED = "REFUSED"
+
+
+@dataclass(slots=True)
+class Sighting:
+    """One target; only an answer counts as life, an accepted connection does not.
+
+    ``heard_at`` is in seconds on the observer's clock; before the first answer it is when the observer began to look.
+    """
+
+    heard_at: float
+    refused: bool = False
+
+    def heard(self, now: float) -> None:
+        """Take a sign of life."""
+        self.heard_at, self.refused = now, False
+
+    def gone(self) -> None:
+        """Take a reset after which connects were refused."""
+        self.refused = True
+
+    def forget(self, now: float) -> None:
+        """Start the wait anew: the observer itself was away."""
+        self.heard_at, self.refused = now, False
+
+    def silent_s(self, now: float) -> float:
+        """Say how long nothing was heard."""
+        return max(0.0, now - self.heard_at)
+
+    def sight(self, now: float, timers: Timers) -> Sight:
+        """Judge."""
+        return judged(self.silent_s(now), refused=self.refused, beat_s=timers.probe_s, timers=timers)
+
+
+def judged(silent_s: float, *, refused: bool, beat_s: float, timers: Timers) -> Sight:
+    """Judge a silence of ``silent_s`` seconds where a sign of life is due every ``beat_s`` seconds."""
+    if refused:
+        return Sight.REFUSED
+    if silent_s >= timers.silence_s:
+        return Sight.SILENT
+    return Sight.SUSPECT if silent_s > SUSPECT_BEATS * beat_s else Sight.ALIVE
