@@ -1,0 +1,283 @@
+"""The journal in memory: an honest adapter for tests and for the simulated world.
+
+A ``MemoryDisk`` is what survives a crash; a ``MemoryJournal`` is one life of a process on it. Deeds become durable in
+the order in which they came, a group at a time, when ``later`` calls back; what has not, a crash loses, down to any
+point between two deeds. Nothing shows before it is durable.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+
+from core.errors import DamagedError, UnavailableError
+from core.names import CopyId, ShardId, copy_id
+from nodes.ports import CopyMeta, DiskError, Recovered
+from nodes.records import EMPTY, Record, Tip, following, tip_of
+from nodes.recovery import checked_run, checked_snapshot, scanned, snapshot_hash
+
+Done = Callable[[DiskError | None], None]
+Deed = Callable[[], DiskError | None]
+
+
+@dataclass(slots=True)
+class Shelf:
+    """One copy, as it lies on the disk."""
+
+    meta: CopyMeta | None = None
+    floor: Tip = EMPTY
+    records: list[Record] = field(default_factory=list)
+    snapshot: tuple[Tip, list[bytes], bytes] | None = None
+
+    @property
+    def tip(self) -> Tip:
+        """The last record's place."""
+        return tip_of(self.records[-1]) if self.records else self.floor
+
+    def index(self, lsn: int) -> int:
+        """How many records come up to and including ``lsn``."""
+        return lsn - self.floor.lsn
+
+
+@dataclass(slots=True)
+class MemoryDisk:
+    """What survives a crash, and what can go wrong with it.
+
+    Args:
+        disk_id: random, made with the disk.
+    """
+
+    disk_id: str
+    shelves: dict[ShardId, Shelf] = field(default_factory=dict)
+    asides: dict[ShardId, list[Shelf]] = field(default_factory=dict)
+    orphans: list[tuple[ShardId, tuple[Record, ...]]] = field(default_factory=list)
+    refusal: str = ""
+    """Not empty: the disk is full, read-only or gone, and every write is refused with this line."""
+    locked: bool = False
+
+    def flip(self, shard: ShardId, lsn: int) -> None:
+        """Change one bit of a durable record."""
+        shelf = self.shelves[shard]
+        place = shelf.index(lsn) - 1
+        shelf.records[place] = _flipped(shelf.records[place])
+
+    def flip_snapshot(self, shard: ShardId) -> None:
+        """Change one bit of a durable snapshot."""
+        snapshot = self.shelves[shard].snapshot
+        assert snapshot is not None, f"shard {shard} has no snapshot"
+        tip, parts, checksum = snapshot
+        self.shelves[shard].snapshot = (tip, [_flip(parts[0]), *parts[1:]], checksum)
+
+    def lose_tail(self, shard: ShardId, keep_lsn: int) -> None:
+        """Forget durable records, as a rolled-back disk does."""
+        shelf = self.shelves[shard]
+        del shelf.records[shelf.index(keep_lsn) :]
+
+
+class MemoryJournal:
+    """The port ``Journal`` over a ``MemoryDisk``.
+
+    Args:
+        disk: nobody else's at the time.
+        later: calls back later, never inside the call; how long that takes is the time of an fsync.
+
+    Raises:
+        UnavailableError: another process has the disk.
+    """
+
+    def __init__(self, disk: MemoryDisk, later: Callable[[Callable[[], None]], None]) -> None:
+        if disk.locked:
+            raise UnavailableError(f"disk {disk.disk_id} is in use by another process: end that one")
+        disk.locked = True
+        self._disk = disk
+        self._later = later
+        self._waiting: list[tuple[Deed, Done]] = []
+        self._alive = True
+        self._failing: tuple[str, bool] | None = None
+
+    @property
+    def disk_id(self) -> str:
+        """Random, made with the disk."""
+        return self._disk.disk_id
+
+    @property
+    def waiting(self) -> int:
+        """How many deeds are not durable yet: what a crash can lose."""
+        return len(self._waiting)
+
+    def crash(self, *, keep: int = 0, tear: bool = False) -> None:
+        """Stop this process: nobody is called back any more.
+
+        Args:
+            keep: so many of the waiting deeds had reached the disk, though nobody was told.
+            tear: the next one had too, in part: if it is an append, its last record is torn.
+        """
+        for deed, _ in self._waiting[:keep]:
+            deed()
+        torn = self._waiting[keep : keep + 1] if tear else []
+        before = {shard: shelf.tip.lsn for shard, shelf in self._disk.shelves.items()}
+        for deed, _ in torn:
+            deed()
+            self._tear(before)
+        self.close()
+
+    def close(self) -> None:
+        """Let the disk go; what is not durable is lost."""
+        self._alive = False
+        self._disk.locked = False
+        self._waiting = []
+
+    def fail_next(self, cause: str, *, kept: bool) -> None:
+        """Let the next group's fsync fail; ``kept``: it reached the disk all the same."""
+        self._failing = (cause, kept)
+
+    def recover(self) -> Sequence[Recovered]:
+        """Read what there is, every hash checked."""
+        found = (self.recover_one(shard) for shard in sorted(self._disk.shelves))
+        return [one for one in found if one is not None]
+
+    def recover_one(self, shard: ShardId) -> Recovered | None:
+        """The same for one shard."""
+        shelf = self._disk.shelves.get(shard)
+        if shelf is None:
+            return None
+        scan = scanned(shard, shelf.floor, shelf.records)
+        damage = scan.damage or self._snapshot_damage(shard)
+        meta = shelf.meta or CopyMeta(self.fresh_copy_id(shard), scan.tip.generation)
+        return Recovered(shard, meta, scan.tip, shelf.floor, scan.spans, damage)
+
+    def append(self, shard: ShardId, records: Sequence[Record], done: Done) -> None:
+        """Add records after the last one."""
+        self._do(partial(self._append, shard, tuple(records)), done)
+
+    def save_meta(self, shard: ShardId, meta: CopyMeta, done: Done) -> None:
+        """Replace the copy's meta."""
+        self._do(partial(self._save_meta, shard, meta), done)
+
+    def truncate(self, shard: ShardId, *, keep_lsn: int, orphan: bool, done: Done) -> None:
+        """Drop everything after ``keep_lsn``; with ``orphan``, keep it with the disk's orphans."""
+        self._do(partial(self._truncate, shard, keep_lsn, orphan=orphan), done)
+
+    def read(self, shard: ShardId, *, after_lsn: int, limit_bytes: int) -> list[Record]:
+        """Read records in order, at least one if there is one, then until the limit."""
+        shelf = self._disk.shelves.get(shard)
+        before = self.tip_at(shard, after_lsn)
+        if shelf is None or before is None:
+            return []
+        taken, size = list[Record](), 0
+        for record in shelf.records[shelf.index(after_lsn) :]:
+            if taken and size + len(record.body) > limit_bytes:
+                break
+            taken.append(record)
+            size += len(record.body)
+        return checked_run(shard, before, taken, until_lsn=shelf.tip.lsn)
+
+    def tip_at(self, shard: ShardId, lsn: int) -> Tip | None:
+        """Look the hash at a place up."""
+        shelf = self._disk.shelves.get(shard)
+        if shelf is None:
+            return EMPTY if lsn == 0 else None
+        if lsn == shelf.floor.lsn:
+            return shelf.floor
+        if not shelf.floor.lsn < lsn <= shelf.tip.lsn:
+            return None
+        return tip_of(shelf.records[shelf.index(lsn) - 1])
+
+    def save_snapshot(self, shard: ShardId, tip: Tip, parts: Sequence[bytes], done: Done) -> None:
+        """Keep the app state as of ``tip``, and drop the records up to it, or all."""
+        self._do(partial(self._save_snapshot, shard, tip, list(parts)), done)
+
+    def load_snapshot(self, shard: ShardId) -> tuple[Tip, list[bytes]] | None:
+        """Read the snapshot back; raises DamagedError."""
+        shelf = self._disk.shelves.get(shard)
+        if shelf is None or shelf.snapshot is None:
+            return None
+        tip, parts, checksum = shelf.snapshot
+        return checked_snapshot(shard, tip, list(parts), checksum)
+
+    def set_aside(self, shard: ShardId, done: Done) -> None:
+        """Move a damaged copy out of the way."""
+        self._do(partial(self._set_aside, shard), done)
+
+    def fresh_copy_id(self, shard: ShardId) -> CopyId:
+        """Name the copy that a new journal of this shard would be."""
+        return copy_id(self._disk.disk_id, len(self._disk.asides.get(shard, ())) + 1)
+
+    def _do(self, deed: Deed, done: Done) -> None:
+        if not self._waiting:
+            self._later(self._sync)
+        self._waiting.append((deed, done))
+
+    def _sync(self) -> None:
+        if not self._alive:
+            return
+        group, self._waiting = self._waiting, []
+        error, kept = self._refusal()
+        outcomes = [deed() for deed, _ in group] if kept else [None] * len(group)
+        for (_, done), outcome in zip(group, outcomes, strict=True):
+            if self._alive:
+                done(error or outcome)
+
+    def _refusal(self) -> tuple[DiskError | None, bool]:
+        """Say whether the group fails, and whether it reaches the disk."""
+        if self._disk.refusal:
+            return DiskError(self._disk.refusal), False
+        if self._failing is not None:
+            (cause, kept), self._failing = self._failing, None
+            return DiskError(cause), kept
+        return None, True
+
+    def _shelf(self, shard: ShardId) -> Shelf:
+        return self._disk.shelves.setdefault(shard, Shelf())
+
+    def _append(self, shard: ShardId, records: tuple[Record, ...]) -> DiskError | None:
+        shelf = self._shelf(shard)
+        tip = shelf.tip
+        for record in records:
+            if record != following(tip, record.generation, record.body):
+                return DiskError(f"entry {record.lsn} of shard {shard} does not follow entry {tip.lsn}")
+            tip = tip_of(record)
+        shelf.records.extend(records)
+        return None
+
+    def _save_meta(self, shard: ShardId, meta: CopyMeta) -> None:
+        self._shelf(shard).meta = meta
+
+    def _truncate(self, shard: ShardId, keep_lsn: int, *, orphan: bool) -> None:
+        shelf = self._shelf(shard)
+        assert keep_lsn >= shelf.floor.lsn, f"shard {shard}: entries up to {shelf.floor.lsn} are in the snapshot"
+        dropped = tuple(shelf.records[shelf.index(keep_lsn) :])
+        del shelf.records[shelf.index(keep_lsn) :]
+        if orphan and dropped:
+            self._disk.orphans.append((shard, dropped))
+
+    def _save_snapshot(self, shard: ShardId, tip: Tip, parts: list[bytes]) -> None:
+        shelf = self._shelf(shard)
+        own = self.tip_at(shard, tip.lsn) == tip
+        shelf.records = shelf.records[shelf.index(tip.lsn) :] if own else []
+        shelf.floor = tip
+        shelf.snapshot = (tip, parts, snapshot_hash(shard, tip, parts))
+
+    def _set_aside(self, shard: ShardId) -> None:
+        shelf = self._disk.shelves.pop(shard, None)
+        self._disk.asides.setdefault(shard, []).append(shelf or Shelf())
+
+    def _snapshot_damage(self, shard: ShardId) -> str:
+        try:
+            self.load_snapshot(shard)
+        except DamagedError as error:
+            return error.message
+        return ""
+
+    def _tear(self, before: dict[ShardId, int]) -> None:
+        for shard, shelf in self._disk.shelves.items():
+            if shelf.records and shelf.tip.lsn > before.get(shard, 0):
+                last = shelf.records[-1]
+                shelf.records[-1] = replace(last, body=last.body[: len(last.body) // 2])
+
+
+def _flipped(record: Record) -> Record:
+    return replace(record, body=_flip(record.body)) if record.body else replace(record, hash=_flip(record.hash))
+
+
+def _flip(some: bytes) -> bytes:
+    return bytes((some[0] ^ 1,)) + some[1:]
