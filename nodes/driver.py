@@ -5,18 +5,27 @@ look for in a node's log: an event name and facts.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TypeAlias
 
-from core.assignments import Assignment
-from core.names import NodeId, ShardId, TenantName
-from core.ports import Clock, Rng, Spawn
+from core.assignments import Assignment, Copy, Fence
+from core.errors import MalformedError, NotOwnerError, StaleEpochError, TwinholdError
+from core.names import NodeId, ShardId, TenantName, dc_of, shard_id, tenant_name
+from core.ports import Clock, Rng, Spawn, Timer
+from core.sharding import shard_of
 from core.timers import Timers
-from core.topology import Topology
-from nodes.app_port import Apps
+from core.topology import Topology, rtt_s
+from nodes.app_table import AppTable
 from nodes.control_port import Control
-from nodes.frames import Frame
-from nodes.ledger import Submitted
-from nodes.ports import Journal, Links
+from nodes.frames import Frame, Heartbeat, HeartbeatReply, Invite, Message
+from nodes.holding import Holding, not_owner
+from nodes.ledger import SHARD_PREFIX, Submitted
+from nodes.link import LinkTable
+from nodes.pair_events import Jumped, LinkDown, LinkUp, MapRecord, Ordered
+from nodes.pair_rules import Rules, lease_granted_s
+from nodes.ports import CopyMeta, DiskError, Inbox, Journal, Links, Recovered
+from nodes.records import EMPTY, Generation
+from nodes.retries import RetryWindow
+from nodes.subscription import Subscription
+from nodes.turn import Turn
 from nodes.views import (
     CopyView,
     Observation,
@@ -24,31 +33,23 @@ from nodes.views import (
     PrepareResult,
     PrepareShard,
     QueryOutcome,
-    Step,
+    Role,
     TransferOrder,
     TransferResult,
 )
+from nodes.world import Tell, World
 
-Tell: TypeAlias = Callable[[str, Mapping[str, object]], None]
-
-
-class Subscription:
-    """A tenant's committed entries, pulled at the reader's own pace: nothing is buffered for a slow one."""
-
-    def take(self) -> Sequence[Step]:
-        """Return the next steps, at most about 256 KiB of them; empty: nothing new, ``wake`` will be called."""
-        raise NotImplementedError
-
-    def close(self) -> None:
-        """Forget it."""
-        raise NotImplementedError
+SNAPSHOT_ENTRIES = 5_000
+TENANTS_CACHED = 65_536
+FIRST = Fence(1, 1)
+NOTHING = Generation(0, 0, 0)
 
 
 class NodeDriver:
     """One node: its copies, its links, what its clients wait for.
 
-    Hand ``message``, ``link_up`` and ``link_down`` to the adapter of ``Links`` as its ``Inbox``. Every ``done`` is
-    called exactly once, possibly inside the call that was given it when the answer is known at once.
+    Hand ``inbox`` to the adapter of ``Links``. Every ``done`` is called exactly once, possibly inside the call that
+    was given it when the answer is known at once.
     """
 
     def __init__(
@@ -62,45 +63,130 @@ class NodeDriver:
         rng: Rng,
         journal: Journal,
         links: Links[Frame],
-        apps: Apps,
+        apps: AppTable,
+        window: RetryWindow,
         control: Control,
         tell: Tell,
-    ) -> None: ...
+        rules: Rules,
+        snapshot_entries: int = SNAPSHOT_ENTRIES,
+    ) -> None:
+        self.node = node
+        self._topology = topology
+        self._clock = clock
+        self._journal = journal
+        self._timers = timers
+        self._links = LinkTable(timers=timers, serial=lambda: rng.getrandbits(48) + 1)
+        self._turn = Turn(clock=clock, links=links, control=control)
+        self._world = World(
+            node=node,
+            timers=timers,
+            clock=clock,
+            spawn=spawn,
+            rng=rng,
+            journal=journal,
+            apps=apps,
+            window=window,
+            turn=self._turn,
+            links=self._links,
+            rules=rules,
+            tell=tell,
+            snapshot_entries=snapshot_entries,
+        )
+        self._holdings: dict[ShardId, Holding] = {}
+        self._map: dict[ShardId, Assignment] = {}
+        self._overrides: dict[TenantName, ShardId] = {}
+        self._tenants: dict[str, ShardId] = {}
+        self._waiting: dict[ShardId, Holding] = {}
+        self._wanted: dict[ShardId, frozenset[NodeId]] = {}
+        self._reported: dict[ShardId, CopyView] = {}
+        self._gone: list[ShardId] = []
+        self._term = 0
+        self._measured: set[NodeId] = set()
+        self._beat: Timer | None = None
 
     def start(self) -> None:
         """Recover the copies from the journal and begin; call once, before anything else."""
+        for recovered in self._journal.recover():
+            self._hold(recovered)
+        self._beat_on()
 
     def stop(self) -> None:
         """Stop timers and answer whoever still waits; nothing relies on it being called."""
+        if self._beat is not None:
+            self._beat.cancel()
+        for holding in self._holdings.values():
+            holding.stop()
+
+    def inbox(self) -> Inbox[Frame]:
+        """Say where messages and link changes go."""
+        return Inbox(self.message, self.link_up, self.link_down)
 
     def message(self, peer: NodeId, frame: Frame) -> None:
         """Take a frame from a peer, from either channel."""
+        self._links.watch(peer, self._clock.now()).heard = self._clock.now()
+        for message in frame.messages:
+            self._message(peer, message)
 
     def link_up(self, peer: NodeId) -> None:
         """Note that the stream to a peer stands; what was sent before may be lost."""
+        link = self._links.watch(peer, self._clock.now())
+        link.up, link.refused, link.known = True, False, False
+        link.trips_s.clear()
+        self._measured.discard(peer)
+        for holding in tuple(self._holdings.values()):
+            holding.feed(LinkUp(peer))
 
     def link_down(self, peer: NodeId, refused: bool) -> None:
         """Note that it broke; ``refused``: it was reset, and connects were refused."""
+        link = self._links.watch(peer, self._clock.now())
+        link.up, link.refused = False, refused
+        for holding in tuple(self._holdings.values()):
+            holding.feed(LinkDown(peer, refused))
 
     def partners(self) -> frozenset[NodeId]:
         """Name the nodes that this one must have a stream with now; asked again after every change."""
-        raise NotImplementedError
+        return frozenset(peer for holding in self._holdings.values() for peer in holding.partners()) - {self.node}
 
     def jumped(self, step_s: float) -> None:
         """Note that the clock made a step between two loop turns: the process was stopped, or the loop blocked."""
+        if step_s <= self._timers.jump_s:
+            return
+        self._links.jumped(step_s, self._clock.now())
+        for holding in tuple(self._holdings.values()):
+            holding.feed(Jumped(step_s))
 
     def map_changed(
         self, assignments: Iterable[Assignment], overrides: Mapping[TenantName, ShardId] | None = None
     ) -> None:
         """Take records from the map: all of a snapshot, or the changed ones of a delta; None: overrides as before."""
+        if overrides is not None:
+            self._overrides = dict(overrides)
+            self._tenants.clear()
+        for assignment in assignments:
+            known = self._map.get(assignment.shard)
+            if known is None or known.fence < assignment.fence:
+                self._map[assignment.shard] = assignment
+                self._learn(assignment)
 
     def submit(self, submitted: Submitted, done: Callable[[Outcome], None]) -> None:
         """Run a command; ``done`` gets the answer once it is committed, or the error (never raises)."""
+        try:
+            holding = self._serving(submitted.tenant)
+        except TwinholdError as error:
+            done(error)
+        else:
+            holding.submit(submitted, done)
 
     def query(
         self, *, tenant: str, type_url: str, body: bytes, actor: str, done: Callable[[QueryOutcome], None]
     ) -> None:
         """Read; linearizable. A tenant of the form ``shards/N`` asks the shard itself (lists)."""
+        try:
+            holding = self._serving(tenant)
+        except TwinholdError as error:
+            done(error)
+        else:
+            holding.query(tenant, type_url, body, actor, done)
 
     def subscribe(self, tenant: str, after_lsn: int | None, wake: Callable[[], None]) -> Subscription:
         """Follow a tenant's committed entries; ``wake`` is called when ``take`` has something.
@@ -108,29 +194,210 @@ class NodeDriver:
         Raises:
             NotOwnerError: another node serves the shard.
         """
-        raise NotImplementedError
+        return self._serving(tenant).subscribe(tenant, after_lsn, wake)
 
     def prepare(
         self, shards: Sequence[PrepareShard], term: int, done: Callable[[Sequence[PrepareResult]], None]
     ) -> None:
         """Say which copies could take over now; raises StaleEpochError for an older term than one seen."""
+        self._of_term(term)
+        results: dict[ShardId, PrepareResult] = {}
+
+        def one(result: PrepareResult) -> None:
+            results[result.shard] = result
+            if len(results) == len({shard.shard for shard in shards}):
+                done([results[shard.shard] for shard in shards])
+
+        if not shards:
+            done([])
+        for shard in shards:
+            self._prepare(shard, one)
 
     def transfer(self, orders: Sequence[TransferOrder], term: int) -> Sequence[TransferResult]:
         """Take orders of the leader; raises StaleEpochError for an older term than one seen."""
-        raise NotImplementedError
+        self._of_term(term)
+        return [self._transfer(order) for order in orders]
 
     def report(self, *, complete: bool) -> Sequence[CopyView]:
         """List the copies: all, or those that changed since the last call."""
-        raise NotImplementedError
+        views = {shard: holding.view() for shard, holding in self._holdings.items()}
+        changed = [view for shard, view in views.items() if complete or self._reported.get(shard) != view]
+        self._reported = views
+        return changed
 
     def gone(self) -> Sequence[ShardId]:
         """List the shards whose copy is no longer held, since the last call."""
-        raise NotImplementedError
+        gone, self._gone = self._gone, []
+        return gone
 
     def observations(self) -> Sequence[Observation]:
         """Say what this node sees of its partners."""
-        raise NotImplementedError
+        now, found = self._clock.now(), []
+        for peer in sorted(self.partners()):
+            link = self._links.watch(peer, now)
+            silent_s = max(0.0, now - link.heard)
+            missed = silent_s > self._timers.silence_s
+            found.append(Observation(peer, round(silent_s * 1000), link.refused, missed))
+        return found
 
     def stats(self) -> Mapping[str, float]:
         """Counters and gauges, by metric name."""
-        raise NotImplementedError
+        views = [holding.view() for holding in self._holdings.values()]
+        return {
+            "copies": len(views),
+            "primaries": sum(view.role is Role.PRIMARY for view in views),
+            "serving": sum(view.serving for view in views),
+            "writes_total": sum(holding.writes_total for holding in self._holdings.values()),
+            "orphaned_total": sum(view.orphaned for view in views),
+        }
+
+    def _message(self, peer: NodeId, message: Message) -> None:
+        if isinstance(message, Heartbeat):
+            reply = self._links.watch(peer, self._clock.now()).asked(
+                message, self._clock.now(), lambda shard, fence: self._grants(shard, peer, fence)
+            )
+            self._turn.send(peer, reply, bulk=False)
+            return
+        if isinstance(message, HeartbeatReply):
+            if self._links.watch(peer, self._clock.now()).granted(message, self._clock.now()):
+                self._leases_grew()
+            return
+        holding = self._holdings.get(message.shard)
+        if holding is None and isinstance(message, Invite):
+            holding = self._hold(self._new_copy(message.shard))
+        if holding is not None:
+            holding.heard(peer, message)
+
+    def _grants(self, shard: ShardId, peer: NodeId, fence: Fence) -> bool:
+        holding = self._holdings.get(shard)
+        return holding is not None and holding.pair.grants(peer, fence)
+
+    def _leases_grew(self) -> None:
+        for holding in tuple(self._waiting.values()):
+            holding.answer_readers()
+
+    def _hold(self, recovered: Recovered) -> Holding:
+        holding = self._holdings[recovered.shard] = Holding(self._world, recovered, changed=self._changed)
+        holding.start()
+        return holding
+
+    def _new_copy(self, shard: ShardId) -> Recovered:
+        """Describe a copy that holds nothing yet: member of nothing (I9)."""
+        meta = CopyMeta(self._journal.fresh_copy_id(shard), NOTHING)
+        return Recovered(shard, meta, EMPTY, EMPTY, ())
+
+    def _learn(self, assignment: Assignment) -> None:
+        holding = self._holdings.get(assignment.shard)
+        if holding is None and assignment.fence == FIRST:
+            mine = Copy(self.node, self._journal.fresh_copy_id(assignment.shard))
+            if mine in assignment.in_sync:
+                holding = self._hold(self._new_copy(assignment.shard))
+        if holding is not None:
+            holding.feed(MapRecord(assignment))
+
+    def _changed(self, holding: Holding) -> None:
+        """Bring leases, timed waits and the shard's own record up to date."""
+        shard = holding.shard
+        if holding.waiting.timed:
+            self._waiting[shard] = holding
+        else:
+            self._waiting.pop(shard, None)
+        record = holding.record
+        known = self._map.get(shard)
+        if record is not None and (known is None or known.fence < record.fence):
+            self._map[shard] = record
+        self._ask_leases(holding)
+        if holding.to_set_aside:
+            self._set_aside(holding)
+
+    def _ask_leases(self, holding: Holding) -> None:
+        shard, grantors = holding.shard, holding.grantors()
+        for peer in self._wanted.get(shard, frozenset()) - grantors:
+            self._links.watch(peer, self._clock.now()).want(shard, None)
+        for peer in sorted(grantors):
+            self._links.watch(peer, self._clock.now()).want(shard, holding.fence)
+        self._wanted[shard] = grantors
+
+    def _set_aside(self, holding: Holding) -> None:
+        """Move a damaged copy that no record counts on out of the way; the next one is a new copy (I9)."""
+        del self._holdings[holding.shard]
+        holding.stop()
+        self._gone.append(holding.shard)
+        self._journal.set_aside(holding.shard, lambda _: None)
+
+    def _beat_on(self) -> None:
+        """Send every partner a heartbeat, answer whoever waited too long; again after the interval."""
+        now = self._clock.now()
+        partners = self.partners()
+        for peer in sorted(partners):
+            link = self._links.watch(peer, now)
+            self._turn.send(peer, link.beat(now), bulk=False)
+            self._measure(peer)
+        for link in self._links.all():
+            if link.peer not in partners and now > link.replied + 2 * lease_granted_s(self._timers):
+                self._links.drop(link.peer)
+        for holding in tuple(self._waiting.values()):
+            holding.answer_readers()
+            holding.expire(now)
+            if not holding.waiting.timed:
+                self._waiting.pop(holding.shard, None)
+        self._beat = self._clock.call_at(now + self._timers.heartbeat_s, self._beat_on)
+
+    def _measure(self, peer: NodeId) -> None:
+        link = self._links.find(peer)
+        trip_s = None if link is None or peer in self._measured else link.trip_s()
+        if trip_s is not None:
+            self._measured.add(peer)
+            here, there = (self._topology.data_center(dc_of(node)) for node in (self.node, peer))
+            asked_ms = round(rtt_s(here, there) * 1000, 3)
+            self._world.tell("link.measured", {"peer": peer, "asked_ms": asked_ms, "seen_ms": round(trip_s * 1000, 3)})
+
+    def _serving(self, tenant: str) -> Holding:
+        shard = self._shard_of(tenant)
+        holding = self._holdings.get(shard)
+        if holding is not None:
+            return holding
+        if shard not in self._map:
+            raise NotOwnerError(f"this node does not know who serves shard {shard}", shard=shard)
+        raise not_owner(self._map[shard])
+
+    def _shard_of(self, tenant: str) -> ShardId:
+        shard = self._tenants.get(tenant)
+        if shard is None:
+            if len(self._tenants) >= TENANTS_CACHED:
+                self._tenants.clear()
+            shard = self._tenants[tenant] = self._located(tenant)
+        return shard
+
+    def _located(self, tenant: str) -> ShardId:
+        if tenant.startswith(SHARD_PREFIX):
+            return shard_id(tenant)
+        name = tenant_name(tenant)
+        return shard_of(name, self._topology.geography(name.geography), self._overrides)
+
+    def _of_term(self, term: int) -> None:
+        if term < self._term:
+            raise StaleEpochError(f"term {term} is over: a leader of term {self._term} was here", term=self._term)
+        self._term = term
+
+    def _prepare(self, asked: PrepareShard, done: Callable[[PrepareResult], None]) -> None:
+        holding = self._holdings.get(asked.shard)
+        refusal = "holds no copy" if holding is None else holding.unready(asked.base)
+        if holding is None or refusal:
+            done(PrepareResult(asked.shard, False, refusal, 0))
+            return
+        lsn = holding.last_lsn
+
+        def written(error: DiskError | None) -> None:
+            done(PrepareResult(asked.shard, error is None, "" if error is None else error.cause, lsn))
+
+        holding.probe_disk(written)
+
+    def _transfer(self, order: TransferOrder) -> TransferResult:
+        holding = self._holdings.get(order.shard)
+        if holding is None:
+            return TransferResult(order.shard, False, "holds no copy")
+        if order.target is not None and order.target not in {node.id for node in self._topology.nodes}:
+            raise MalformedError("target", order.target, expected="a node of the fleet")
+        refusal = holding.order(Ordered(order.order, order.base, order.target))
+        return TransferResult(order.shard, not refusal, refusal)

@@ -72,8 +72,10 @@ class Hello:
     seen: Generation
     copy_id: CopyId
     tip: Tip
+    floor: Tip
+    """Entries up to here are in its snapshot only."""
     spans: tuple[Span, ...]
-    """The epoch table: covers everything above the copy's snapshot."""
+    """The epoch table: covers everything above ``floor``."""
     number: int
     ask: int
     """Of the Invite that this answers; 0: unasked."""

@@ -553,6 +553,7 @@ class Hello(_message.Message):
     ASK_FIELD_NUMBER: _builtins.int
     READS_MIN_FIELD_NUMBER: _builtins.int
     READS_MAX_FIELD_NUMBER: _builtins.int
+    FLOOR_FIELD_NUMBER: _builtins.int
     shard: _builtins.int
     """The shard."""
     copy_id: _builtins.str
@@ -577,6 +578,10 @@ class Hello(_message.Message):
     def spans(self) -> _containers.RepeatedCompositeFieldContainer[Global___Span]:
         """Its epoch table above its snapshot."""
 
+    @_builtins.property
+    def floor(self) -> Global___Tip:
+        """Entries up to here are in its snapshot only."""
+
     def __init__(
         self,
         *,
@@ -589,10 +594,11 @@ class Hello(_message.Message):
         ask: _builtins.int = ...,
         reads_min: _builtins.int = ...,
         reads_max: _builtins.int = ...,
+        floor: Global___Tip | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["seen", b"seen", "tip", b"tip"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["floor", b"floor", "seen", b"seen", "tip", b"tip"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ask", b"ask", "copy_id", b"copy_id", "number", b"number", "reads_max", b"reads_max", "reads_min", b"reads_min", "seen", b"seen", "shard", b"shard", "spans", b"spans", "tip", b"tip"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ask", b"ask", "copy_id", b"copy_id", "floor", b"floor", "number", b"number", "reads_max", b"reads_max", "reads_min", b"reads_min", "seen", b"seen", "shard", b"shard", "spans", b"spans", "tip", b"tip"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,0 +1,320 @@
+"""The machine of one shard copy: PROTOCOL.md sections 1 to 7, without the world.
+
+``on`` and ``wake`` take what happened and return what to do; ``admit`` takes an entry that the ledger decided. What
+may be shown is read off the machine: ``commit_lsn``, ``admits``, ``readable``, ``grants``.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import TypeVar
+
+from core.assignments import Copy, Fence
+from core.machine import Output
+from core.names import NodeId
+from core.timers import Timers
+from nodes import pair_change, pair_commit, pair_follow, pair_join
+from nodes.frames import (
+    Ack,
+    Append,
+    Decided,
+    Hello,
+    Invite,
+    SnapshotAck,
+    SnapshotPart,
+    Stale,
+    Unfit,
+    Welcome,
+)
+from nodes.pair_events import (
+    Action,
+    Cut,
+    CutMismatch,
+    Durable,
+    Event,
+    Flush,
+    Heard,
+    Jumped,
+    LinkDown,
+    LinkUp,
+    MapRecord,
+    MetaSaved,
+    Ordered,
+    PlaceFound,
+    ProposalAnswered,
+    RecordRead,
+    SnapshotSent,
+    SnapshotTaken,
+    TailRead,
+)
+from nodes.pair_rules import Rules, lease_granted_s
+from nodes.pair_state import CopyState, Leases, Mode
+from nodes.ports import Recovered
+from nodes.views import CopyView, Role
+
+QUICK = (Durable, Flush)
+"""Events of every write: they leave roles and peers alone, so nothing else needs a look after them."""
+
+
+class Pair:
+    """One copy. Every method is called on one thread, with ``now`` read after the event arrived."""
+
+    def __init__(
+        self,
+        recovered: Recovered,
+        *,
+        node: NodeId,
+        timers: Timers,
+        leases: Leases,
+        rules: Rules,
+        serial: int,
+        now: float,
+        complaint: str = "",
+    ) -> None:
+        self.state = CopyState(
+            shard=recovered.shard,
+            me=Copy(node, recovered.meta.copy_id),
+            timers=timers,
+            leases=leases,
+            rules=rules,
+            meta=recovered.meta,
+            tip=recovered.tip,
+            floor=recovered.floor,
+            spans=list(recovered.spans),
+            booted_at=now,
+            serial=serial,
+            granted_until=now + lease_granted_s(timers),
+            durable_lsn=recovered.tip.lsn,
+            commit_lsn=recovered.floor.lsn,
+            complaint=recovered.damage or complaint,
+        )
+
+    def start(self, now: float) -> Output[Action]:
+        """Take up the role that the disk remembers; a primary raises its boot number before anything is sent.
+
+        Intents hold on: joint or drained mode is resumed in the same epoch (I4). A learner is nobody again.
+        """
+        p = self.state
+        record = p.meta.assignment
+        if record is not None and record.primary == p.me:
+            drained = any(intent.kind == "drain" for intent in p.meta.intents)
+            p.role, p.restarted, p.drain_from = (Role.DRAINED if drained else Role.PRIMARY), True, now
+            p.save(replace(p.meta, seen=replace(p.meta.seen, boot=p.meta.seen.boot + 1)))
+            for copy in p.others():
+                pair_change.ask(p, copy.node, now)
+        elif record is not None and p.me in record.in_sync:
+            p.role = Role.STANDBY
+        return self._output(now)
+
+    def on(self, event: Event, now: float) -> Output[Action]:
+        """Take one event."""
+        p = self.state
+        if p.fresh and not isinstance(event, Durable):
+            pair_commit.flush(p, now)
+        _EVENTS[type(event)](p, event, now)
+        pair_commit.advance(p, now)
+        if p.owner and not (isinstance(event, QUICK) or _calm(p, event)):
+            pair_change.pursue(p, now)
+        return self._output(now)
+
+    def wake(self, now: float) -> Output[Action]:
+        """Let time pass."""
+        p = self.state
+        pair_commit.advance(p, now)
+        if p.owner:
+            pair_join.keep_asking(p, now)
+            pair_commit.spread_news(p, now)
+        pair_change.pursue(p, now)
+        if now >= p.reading_at + p.retry_s():
+            pair_change.want_record(p, now)
+        return self._output(now)
+
+    def admit(self, body: bytes) -> int:
+        """Take a decided entry and return its lsn; it is written and sent at the next event."""
+        return self.state.admit(body)
+
+    def order(self, event: Ordered, now: float) -> tuple[str, Output[Action]]:
+        """Take an order of the leader; returns why not, or nothing, and what to do."""
+        p = self.state
+        pair_commit.flush(p, now)
+        refusal = pair_change.ordered(p, event, now)
+        pair_commit.advance(p, now)
+        pair_change.pursue(p, now)
+        return refusal, self._output(now)
+
+    @property
+    def admits(self) -> bool:
+        """Say whether commands are taken now."""
+        return self.state.admits
+
+    @property
+    def answers(self) -> bool:
+        """Say whether committed results may leave: an owner that serves, drained or not, and knows it is in force."""
+        p = self.state
+        return p.role in (Role.PRIMARY, Role.DRAINED) and not p.restarted and p.sound
+
+    def readable(self, now: float) -> bool:
+        """Say whether a read may be answered now: alone with nothing in flight, or all leases that count hold (I6)."""
+        p = self.state
+        if not p.admits or p.dirty:
+            return False
+        until = [p.leases.lease_until(p.shard, copy.node, p.fence) for copy in p.grantors()]
+        return all(now < end for end in until)
+
+    def grants(self, peer: NodeId, fence: Fence) -> bool:
+        """Say whether this copy grants its primary a lease: as its standby or learner, in the same epoch (I6)."""
+        p = self.state
+        if not p.follower or p.dirty or not p.sound or p.fence != fence:
+            return False
+        return p.assignment.primary.node == peer
+
+    def view(self, *, serving: bool, writes_per_s: int) -> CopyView:
+        """Describe the copy for a report."""
+        p = self.state
+        learner = _learner(p)
+        peer = None if learner is None else p.peers.get(learner)
+        return CopyView(
+            shard=p.shard,
+            copy_id=p.me.copy_id,
+            fence=p.fence,
+            role=p.role,
+            last_lsn=p.tip.lsn,
+            commit_lsn=p.commit_lsn,
+            learner=learner,
+            learner_lag=0 if peer is None else p.tip.lsn - max(peer.acked, 0),
+            complaint=p.complaint,
+            writes_per_s=writes_per_s,
+            orphaned=p.orphaned,
+            serving=serving,
+        )
+
+    def _output(self, now: float) -> Output[Action]:
+        p = self.state
+        actions = tuple(p.actions)
+        p.actions.clear()
+        return Output(actions, self._wake_at(now))
+
+    def _wake_at(self, now: float) -> float:
+        p = self.state
+        at = min(p.news_at, p.reading_at + p.retry_s())
+        if not p.owner:
+            return at
+        if p.restarted or p.role is Role.PROMOTED:
+            at = min(at, p.granted_until if now < p.granted_until else now + p.retry_s())
+        return min(at, pair_join.ask_at(p), pair_change.look_at(p, now))
+
+
+def _calm(p: CopyState, event: Event) -> bool:
+    """Say whether this is the ack of an ordinary write: there is nothing to pursue after it."""
+    ordinary = isinstance(event, Heard) and type(event.message) is Ack
+    return ordinary and p.joining is None and not p.meta.intents
+
+
+def _learner(p: CopyState) -> NodeId | None:
+    if p.joining is not None:
+        return p.joining.node
+    return next((i.learner.node for i in p.meta.intents if i.learner is not None), None)
+
+
+def _durable(p: CopyState, event: Durable, now: float) -> None:
+    if event.cuts == p.cuts:
+        pair_commit.durable(p, event.lsn)
+        pair_follow.confirm(p)
+
+
+def _meta_saved(p: CopyState, event: MetaSaved, now: float) -> None:
+    p.saved_version = max(p.saved_version, event.version)
+    if not p.dirty:
+        p.actions.extend(p.held)
+        p.held.clear()
+
+
+def _heard(p: CopyState, event: Heard, now: float) -> None:
+    handler = _MESSAGES.get(type(event.message))
+    if handler is not None:
+        handler(p, event.peer, event.message, now)
+
+
+def _stale(p: CopyState, peer: NodeId, m: Stale, now: float) -> None:
+    if m.decided is not None:
+        pair_change.learn(p, m.decided, now)
+    pair_change.heard_higher(p, Fence(m.seen.incarnation, m.seen.epoch), now)
+
+
+def _link_up(p: CopyState, event: LinkUp, now: float) -> None:
+    if p.owner and event.peer in p.peers:
+        p.peers[event.peer].unfit = ""
+        pair_change.ask(p, event.peer, now)
+
+
+def _link_down(p: CopyState, event: LinkDown, now: float) -> None:
+    peer = p.peers.get(event.peer)
+    if peer is not None:
+        peer.mode = Mode.ASKED
+
+
+def _mismatch(p: CopyState, event: CutMismatch, now: float) -> None:
+    p.complaint = f"damaged at lsn {event.lsn}: the journal does not continue its primary's"
+
+
+def _snapshot_taken(p: CopyState, event: SnapshotTaken, now: float) -> None:
+    if event.tip.lsn <= p.floor.lsn or event.tip.lsn > p.tip.lsn:
+        return
+    p.floor = event.tip
+    p.spans = [
+        span
+        for span, end in zip(p.spans, [*(s.first_lsn - 1 for s in p.spans[1:]), p.tip.lsn], strict=True)
+        if end > event.tip.lsn
+    ]
+
+
+Kind = TypeVar("Kind")
+
+
+def _of(kind: type[Kind], step: Callable[[CopyState, Kind, float], None]) -> Callable[[CopyState, object, float], None]:
+    def checked(p: CopyState, event: object, now: float) -> None:
+        assert isinstance(event, kind), f"a step for {kind.__name__} was given {type(event).__name__}"
+        step(p, event, now)
+
+    return checked
+
+
+def _from(
+    kind: type[Kind], step: Callable[[CopyState, NodeId, Kind, float], None]
+) -> Callable[[CopyState, NodeId, object, float], None]:
+    def checked(p: CopyState, peer: NodeId, message: object, now: float) -> None:
+        assert isinstance(message, kind), f"a step for {kind.__name__} was given {type(message).__name__}"
+        step(p, peer, message, now)
+
+    return checked
+
+
+_EVENTS: Mapping[type, Callable[[CopyState, object, float], None]] = {
+    Flush: _of(Flush, lambda p, _, now: pair_commit.flush(p, now)),
+    Durable: _of(Durable, _durable),
+    MetaSaved: _of(MetaSaved, _meta_saved),
+    Cut: _of(Cut, lambda p, event, _: pair_follow.was_cut(p, event)),
+    CutMismatch: _of(CutMismatch, _mismatch),
+    Heard: _of(Heard, _heard),
+    LinkUp: _of(LinkUp, _link_up),
+    LinkDown: _of(LinkDown, _link_down),
+    MapRecord: _of(MapRecord, lambda p, event, now: pair_change.learn(p, event.assignment, now)),
+    RecordRead: _of(RecordRead, lambda p, event, now: pair_change.record_read(p, event.assignment, now)),
+    ProposalAnswered: _of(ProposalAnswered, pair_change.answered),
+    Jumped: _of(Jumped, pair_change.jumped),
+    PlaceFound: _of(PlaceFound, pair_join.place_found),
+    TailRead: _of(TailRead, pair_commit.tail_read),
+    SnapshotSent: _of(SnapshotSent, pair_join.snapshot_sent),
+    SnapshotTaken: _of(SnapshotTaken, _snapshot_taken),
+}
+_MESSAGES: Mapping[type, Callable[[CopyState, NodeId, object, float], None]] = {
+    Append: _from(Append, pair_follow.entries),
+    Ack: _from(Ack, pair_commit.acknowledged),
+    Stale: _from(Stale, _stale),
+    Decided: _from(Decided, lambda p, _, m, now: pair_change.learn(p, m.decided, now)),
+    Invite: _from(Invite, pair_follow.invited),
+    Hello: _from(Hello, pair_join.greeted),
+    Welcome: _from(Welcome, pair_follow.welcomed),
+    SnapshotPart: _from(SnapshotPart, lambda p, peer, m, _: pair_follow.part_came(p, peer, m)),
+    SnapshotAck: _from(SnapshotAck, pair_join.part_arrived),
+    Unfit: _from(Unfit, lambda p, peer, m, _: pair_join.declined(p, peer, m)),
+}
