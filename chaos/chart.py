@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from html import escape
 
 WIDTH, HEIGHT = 960, 220
-LEFT, RIGHT, TOP, BOTTOM = 56, 12, 26, 26
+LEFT, RIGHT, TOP, BOTTOM = 56, 20, 26, 26
 STEPS = (1, 2, 5, 10)
 
 

@@ -75,7 +75,7 @@ class Step:
     for_s: float | None = None
     """A pause ends by itself after this."""
     once_whole: GeographyId | None = None
-    """It comes early, as soon as this geography survives the loss of any one data center; else it waits for that."""
+    """It waits until this geography survives the loss of any one data center."""
     latest_s: float | None = None
     """Later than this, the rehearsal has failed."""
 

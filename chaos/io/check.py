@@ -7,34 +7,38 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from chaos.history import MalformedLineError, parsed
+from chaos.history import Line, MalformedLineError, parsed
 from chaos.judgement import Judgement, Verdict
-from chaos.laws import Judge
+from chaos.laws import judged
 
 EXIT_CODES = {Verdict.GOOD: 0, Verdict.VIOLATED: 1, Verdict.UNDECIDED: 10}
 EXIT_MALFORMED = 2
 
 
-def judged_file(path: Path) -> Judgement:
-    """Judge a file, one line at a time.
+def lines_of(path: Path) -> Iterator[Line]:
+    """Yield the lines of a history file, one at a time.
 
     Raises:
         MalformedLineError: a line is not one of a history.
         OSError: the file can't be read.
     """
-    judge = Judge()
-    with path.open("rb") as file, _no_cycles():
+    with path.open("rb") as file:
         for number, raw in enumerate(file, start=1):
             try:
                 text = raw.decode()
             except UnicodeDecodeError as cause:
                 raise MalformedLineError(number, "UTF-8 text", raw[:40]) from cause
-            judge.take(parsed(text, number), number)
-    return judge.judgement()
+            yield parsed(text, number)
+
+
+def judged_file(path: Path) -> Judgement:
+    """Judge a file, line by line; raises as ``lines_of`` does."""
+    with without_cycles():
+        return judged(lines_of(path))
 
 
 @contextmanager
-def _no_cycles() -> Iterator[None]:
+def without_cycles() -> Iterator[None]:
     """Do without the cycle collector: a judge holds millions of small values and no cycle, half the time goes there."""
     gc.disable()
     try:

@@ -1,0 +1,150 @@
+"""Does faults to a fleet, proves them, and undoes them."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+
+from chaos.faults import ALL, Canary, Deed, Entry, ProcessState, Receipt, Scope, Sign, Target, members, receipt
+from chaos.io.journal import Journal, identified
+from core.errors import UnavailableError
+from core.names import ControlPlaneId, DcId, NodeId, dc_of
+from core.wire import endpoint_parts
+from regions.io.fleet import Fleet
+from regions.io.proc import State
+
+CANARY_S = 0.5
+"""A living server greets at once; a frozen one never."""
+READY_S = 20.0
+HTTP2_HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes((0, 0, 0, 4, 0, 0, 0, 0, 0))
+"""The client's preface and an empty SETTINGS frame; every gRPC server answers with its own."""
+_STATES = {
+    State.RUNNING: ProcessState.RUNNING,
+    State.FROZEN: ProcessState.FROZEN,
+    State.DEAD: ProcessState.DEAD,
+}
+
+
+async def knock(endpoint: str) -> Canary:
+    """See what a client sees that knocks at a door: an answer, silence, or nobody."""
+    host, port = endpoint_parts(endpoint)
+    try:
+        async with asyncio.timeout(CANARY_S):
+            reader, writer = await asyncio.open_connection(host, port)
+    except ConnectionRefusedError:
+        return Canary.REFUSED
+    except TimeoutError:
+        return Canary.SILENT
+    try:
+        writer.write(HTTP2_HELLO)
+        async with asyncio.timeout(CANARY_S):
+            return Canary.ANSWERED if await reader.read(1) else Canary.REFUSED
+    except TimeoutError:
+        return Canary.SILENT
+    except ConnectionResetError:
+        return Canary.REFUSED
+    finally:
+        writer.close()
+
+
+class Injector:
+    """Acts on one fleet; everything it stops stays stopped until it is undone.
+
+    Args:
+        fleet: what is hurt.
+        journal: where it is noted before it is done.
+        clock_s: seconds after the load began.
+    """
+
+    def __init__(self, fleet: Fleet, journal: Journal, clock_s: Callable[[], float]) -> None:
+        self._fleet = fleet
+        self._journal = journal
+        self._clock_s = clock_s
+
+    async def inject(self, name: str, deed: Deed, target: Target) -> Entry:
+        """Note a fault, then do it; ``at_s`` of the entry is the moment just before it is done."""
+        entry = self.note(name, deed, target)
+        for part in self._parts(deed, target):
+            await self._act(deed, part)
+        entry.injected = True
+        self._journal.write()
+        return entry
+
+    def note(self, name: str, deed: Deed, target: Target) -> Entry:
+        """Note in the journal what is about to be done."""
+        pids = self._fleet.pids
+        wanted = self._wanted(deed, target) if deed.harms else {}
+        stopped = identified({process: pids[process] for process in wanted if process in pids})
+        entry = Entry(len(self._journal.entries) + 1, name, deed, str(target), self._clock_s(), stopped)
+        self._journal.entries.append(entry)
+        self._journal.write()
+        entry.at_s = self._clock_s()
+        return entry
+
+    async def effective(self, entry: Entry, target: Target) -> Receipt:
+        """Take the receipt: what the kernel says of each process, and what a client sees of it."""
+        wanted = self._wanted(entry.deed, target)
+        if entry.deed is Deed.RESTART:
+            await self._ready(target)
+        canaries = await asyncio.gather(*(knock(endpoint) for endpoint in wanted.values()))
+        states = self._fleet.state()
+        signs = [
+            Sign(process, _STATES[states[process]], canary) for process, canary in zip(wanted, canaries, strict=True)
+        ]
+        found = receipt(entry.deed, signs)
+        entry.effective, entry.evidence = found.effective, list(found.evidence)
+        self._journal.write()
+        return found
+
+    async def revert(self, entry: Entry, target: Target) -> None:
+        """Undo a fault: let go on what was frozen, start what was killed."""
+        match entry.deed:
+            case Deed.PAUSE:
+                await asyncio.gather(*(self._fleet.resume(part) for part in self._parts(entry.deed, target)))
+            case Deed.KILL:
+                await asyncio.gather(*(self._fleet.start(part) for part in self._parts(Deed.RESTART, target)))
+            case Deed.RESTART | Deed.DRAIN:
+                pass
+        self.reverted(entry)
+
+    def reverted(self, entry: Entry) -> None:
+        """Note that a fault is over."""
+        entry.reverted_at_s = self._clock_s()
+        self._journal.write()
+
+    async def _act(self, deed: Deed, part: DcId | NodeId | ControlPlaneId) -> None:
+        match deed:
+            case Deed.KILL:
+                await self._fleet.kill(part)
+            case Deed.PAUSE:
+                await self._fleet.pause(part)
+            case Deed.RESTART:
+                await self._fleet.start(part)
+            case Deed.DRAIN:
+                raise AssertionError("a drain is asked of the control plane, not done to processes")
+
+    def _wanted(self, deed: Deed, target: Target) -> Mapping[str, str]:
+        found = members(self._fleet.topology, target)
+        if deed is Deed.RESTART and target.id == ALL:
+            return {process: endpoint for process, endpoint in found.items() if self._dc_lives(process)}
+        return found
+
+    def _parts(self, deed: Deed, target: Target) -> list[DcId | NodeId | ControlPlaneId]:
+        match target.scope:
+            case Scope.DATA_CENTER:
+                return [DcId(target.id)]
+            case Scope.NODE:
+                return [NodeId(target.id)]
+            case Scope.CONTROL_PLANE:
+                return [ControlPlaneId(process) for process in self._wanted(deed, target)]
+
+    def _dc_lives(self, control_plane: str) -> bool:
+        dc = dc_of(ControlPlaneId(control_plane))
+        states = self._fleet.state()
+        return any(states[node.id] is State.RUNNING for node in self._fleet.topology.nodes_in(dc))
+
+    async def _ready(self, target: Target) -> None:
+        """Wait until what was started serves; what does not, the receipt will show."""
+        for part in self._parts(Deed.RESTART, target):
+            try:
+                await self._fleet.wait_ready(part, timeout_s=READY_S)
+            except UnavailableError:
+                return
