@@ -1,1 +1,1 @@
-"""The Locust file, run as a process of its own."""
+"""The chat load for Locust: sync stubs and pure load profiles; nobody imports it, as Locust patches the world."""
