@@ -92,5 +92,17 @@ def page(items: Sequence[Item], size: int, page_token: str, place: Callable[[Ite
     return Page(cut, token(place(cut[-1])) if more else "")
 
 
+def page_by_number(items: Sequence[Item], size: int, page_token: str, number: Callable[[Item], int]) -> Page[Item]:
+    """Cut a page out of a list that ascends by number and may lose or gain items between calls.
+
+    Raises:
+        MalformedError: the token is not one of such a list.
+    """
+    after = number_of(page_token)
+    left = [item for item in items if after is None or number(item) > after]
+    cut = (*left[:size],)
+    return Page(cut, token(str(number(cut[-1]))) if len(left) > size else "")
+
+
 def _foreign(page_token: str) -> MalformedError:
     return MalformedError("page_token", page_token, expected="next_page_token of the page before, as it came")

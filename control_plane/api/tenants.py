@@ -4,6 +4,7 @@
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
+from control_plane.api.asking import required_request_id
 from control_plane.explain import placement_reasons
 from control_plane.io.primaries import Primaries, unpacked
 from control_plane.paging import page_size, place_of, token
@@ -21,7 +22,7 @@ PAGE_DEFAULT, PAGE_MAX = 100, 1_000
 SHARDS_PER_PAGE_MAX = 256
 """How many shards one ListTenants asks; a page may be short, or empty, and still name a next one."""
 EXPLAIN_EVENTS = 20
-REQUEST_ID_LENGTH_MAX = 64
+
 
 EventsAbout = Callable[[str, int], Awaitable[Sequence[event_pb2.Event]]]
 """Finds the newest events about a subject, at most so many, newest first."""
@@ -121,17 +122,6 @@ class TenantService(pb_grpc.TenantServiceServicer):
             unpacked(part, read)
             answer.MergeFrom(read)
         return list(answer.tenants)
-
-
-def required_request_id(text: str) -> str:
-    """Check the id under which a retry is recognised.
-
-    Raises:
-        MalformedError: it is missing or longer than 64 characters.
-    """
-    if not 0 < len(text) <= REQUEST_ID_LENGTH_MAX:
-        raise MalformedError("request_id", text, expected="a fresh UUID, at most 64 characters; a retry uses the same")
-    return text
 
 
 def _place(page_token: str) -> _Place | None:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from control_plane.paging import number_of, page, page_size, place_of, token
+from control_plane.paging import number_of, page, page_by_number, page_size, place_of, token
 from core.errors import MalformedError
 
 
@@ -20,6 +20,18 @@ def test_pages_join_up_to_the_list(items: list[str], size: int) -> None:
         if not page_token:
             break
     assert seen == items
+
+
+@given(numbers=st.sets(st.integers(0, 50)), lost=st.sets(st.integers(0, 50)), size=st.integers(1, 7))
+def test_pages_by_number_miss_nothing_that_stays(numbers: set[int], lost: set[int], size: int) -> None:
+    first = page_by_number(sorted(numbers), size, "", int)
+    seen, page_token = [*first.items], first.next_token
+    while page_token:
+        cut = page_by_number(sorted(numbers - lost), size, page_token, int)
+        seen += cut.items
+        page_token = cut.next_token
+    assert sorted(set(seen)) == seen
+    assert set(seen) >= numbers - lost
 
 
 @given(place=st.text(min_size=1))

@@ -1,0 +1,53 @@
+"""All services of a control plane on its server."""
+
+from control_plane.api.control_planes import ControlPlaneService
+from control_plane.api.data_centers import DataCenterService
+from control_plane.api.events import AuditJournal, EventService
+from control_plane.api.node_service import NodeService
+from control_plane.api.operations import OperationService
+from control_plane.api.shards import ShardService
+from control_plane.api.tenants import TenantService
+from control_plane.driver import ControlPlaneDriver
+from control_plane.io.lines import Lines
+from control_plane.io.primaries import Primaries
+from control_plane.ports import AssignmentStore
+from core.io import map_feed
+from core.io.map_feed import MapFeed
+from core.io.serve import Server
+from twinhold.v1 import (
+    control_plane_service_pb2_grpc,
+    data_center_service_pb2_grpc,
+    event_service_pb2_grpc,
+    node_service_pb2_grpc,
+    operation_service_pb2_grpc,
+    shard_service_pb2_grpc,
+    tenant_service_pb2_grpc,
+)
+
+SERVICES = (
+    map_feed.SERVICE,
+    *(
+        f"twinhold.v1.{noun}Service"
+        for noun in ("ControlPlane", "DataCenter", "Event", "Node", "Operation", "Shard", "Tenant")
+    ),
+)
+
+
+def add_services(
+    server: Server, driver: ControlPlaneDriver, *, feed: MapFeed, store: AssignmentStore, lines: Lines
+) -> None:
+    """Add every service to a server that has not started yet."""
+    fleet_map, aio_server = driver.fleet_map, server.server
+    fleet = fleet_map.topology.fleet
+    events = EventService(driver, AuditJournal(store))
+    tenants = TenantService(fleet_map, Primaries(fleet_map, lines), events.about)
+    aio_server.add_generic_rpc_handlers((map_feed.handlers(feed),))
+    control_plane_service_pb2_grpc.add_ControlPlaneServiceServicer_to_server(
+        ControlPlaneService(driver, fleet), aio_server
+    )
+    data_center_service_pb2_grpc.add_DataCenterServiceServicer_to_server(DataCenterService(driver), aio_server)
+    event_service_pb2_grpc.add_EventServiceServicer_to_server(events, aio_server)
+    node_service_pb2_grpc.add_NodeServiceServicer_to_server(NodeService(driver, fleet), aio_server)
+    operation_service_pb2_grpc.add_OperationServiceServicer_to_server(OperationService(driver), aio_server)
+    shard_service_pb2_grpc.add_ShardServiceServicer_to_server(ShardService(driver), aio_server)
+    tenant_service_pb2_grpc.add_TenantServiceServicer_to_server(tenants, aio_server)

@@ -1,0 +1,121 @@
+"""Streams to the other control planes: heartbeats out, answers back, over the distance between them."""
+
+import asyncio
+from contextlib import suppress
+from dataclasses import dataclass
+
+from grpc import aio
+
+from control_plane.driver import ControlPlaneDriver
+from control_plane.io.node_wire import confer_answer_from_pb, confer_to_pb
+from control_plane.views import ConferView
+from core.errors import TwinholdError
+from core.io.clock import LoopClock
+from core.io.delay import DelayLine, trip_s
+from core.io.dial import channel
+from core.io.json_log import warn
+from core.io.knock import gone
+from core.names import ControlPlaneId
+from core.timers import Timers
+from core.topology import ControlPlane, Topology
+from twinhold.v1 import control_plane_service_pb2 as pb
+from twinhold.v1 import control_plane_service_pb2_grpc as pb_grpc
+
+AGAIN_S = 0.2
+"""Between two attempts to open a stream."""
+
+
+class PeerStreams:
+    """The port ``Peers``: one stream per other control plane; used on one event loop.
+
+    Args:
+        topology: who the others are.
+        control_plane: this one.
+        timers: how a refusal is judged.
+        clock: this process's clock.
+    """
+
+    def __init__(self, topology: Topology, control_plane: ControlPlaneId, *, timers: Timers, clock: LoopClock) -> None:
+        here = topology.control_plane(control_plane).dc
+        self._streams = {
+            peer.id: _PeerStream(topology.fleet, peer, trip=trip_s(topology, here, peer.dc), timers=timers, clock=clock)
+            for peer in topology.control_planes
+            if peer.id != control_plane
+        }
+
+    def confer(self, peer: ControlPlaneId, beat: ConferView) -> None:
+        """Send a heartbeat, or lose it: one that waits for a slow stream is overtaken by the next."""
+        self._streams[peer].send(beat)
+
+    async def run(self, driver: ControlPlaneDriver) -> None:
+        """Keep the streams up until cancelled; answers and losses go to the driver."""
+        async with asyncio.TaskGroup() as streams:
+            for stream in self._streams.values():
+                streams.create_task(stream.run(driver))
+
+
+@dataclass(slots=True)
+class _Open:
+    """A stream that is up, and whether the peer ever answered on it."""
+
+    call: "aio.StreamStreamCall[pb.ConferRequest, pb.ConferResponse]"
+    answered: bool = False
+
+
+class _PeerStream:
+    """The stream to one peer."""
+
+    def __init__(self, fleet: str, peer: ControlPlane, *, trip: float, timers: Timers, clock: LoopClock) -> None:
+        self._fleet = fleet
+        self._peer = peer
+        self._trip = trip
+        self._timers = timers
+        self._clock = clock
+        self._leaving = DelayLine[ConferView](clock, trip, self._ripe)
+        self._next: ConferView | None = None
+        self._filled = asyncio.Event()
+
+    def send(self, beat: ConferView) -> None:
+        self._leaving.put(beat)
+
+    async def run(self, driver: ControlPlaneDriver) -> None:
+        while True:
+            answered = await self._once(driver)
+            if answered:
+                refused = await gone(self._peer.host, self._peer.port, timers=self._timers, trip=self._trip)
+                driver.peer_down(self._peer.id, refused)
+            await asyncio.sleep(AGAIN_S)
+
+    async def _once(self, driver: ControlPlaneDriver) -> bool:
+        line = channel(self._peer.endpoint, own_connection=True)
+        arriving = DelayLine[ConferView](self._clock, self._trip, driver.conferred)
+        stream = _Open(pb_grpc.ControlPlaneServiceStub(line).Confer(None))
+        writing = asyncio.ensure_future(self._write(stream))
+        try:
+            with suppress(aio.AioRpcError):
+                await self._read(stream, arriving)
+        except TwinholdError as error:
+            warn("peer.malformed", peer=self._peer.id, message=error.message)
+        finally:
+            arriving.clear()
+            writing.cancel()
+            stream.call.cancel()
+            await line.close(None)
+        return stream.answered
+
+    async def _read(self, stream: _Open, arriving: "DelayLine[ConferView]") -> None:
+        while isinstance(message := await stream.call.read(), pb.ConferResponse):
+            stream.answered = True
+            arriving.put(confer_answer_from_pb(message))
+
+    async def _write(self, stream: _Open) -> None:
+        with suppress(aio.AioRpcError, aio.UsageError, asyncio.InvalidStateError):
+            while True:
+                await self._filled.wait()
+                self._filled.clear()
+                if self._next is not None:
+                    await stream.call.write(confer_to_pb(self._next, self._fleet))
+
+    def _ripe(self, beat: ConferView) -> None:
+        self._next = beat
+        self._filled.set()

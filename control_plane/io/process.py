@@ -1,0 +1,112 @@
+"""The process of a control plane: the driver between the store, the nodes, the other control planes and the callers."""
+
+import asyncio
+from collections.abc import Coroutine
+from pathlib import Path
+from random import Random
+
+from control_plane.api.services import SERVICES, add_services
+from control_plane.driver import ControlPlaneDriver
+from control_plane.io.lines import Lines
+from control_plane.io.map_relay import MapRelay
+from control_plane.io.nodes import NodeCalls
+from control_plane.io.peers import PeerStreams
+from control_plane.io.store_client import StoreClient
+from core.gate import LoopbackPolicy
+from core.io.clock import LoopClock
+from core.io.hosted import Life, run_hosted, watch_jumps
+from core.io.json_log import tell, warn
+from core.io.map_feed import MapFeed
+from core.io.serve import Server
+from core.processes import ControlPlaneConfig
+from core.timers import timers
+
+STORE_DEADLINE_S = 1.0
+"""Longer than the farthest majority and a busy disk; then the outcome is Unknown, and the record is read again."""
+_GRACE_S = 0.2
+
+
+def main(config: ControlPlaneConfig) -> int:
+    """Run a control plane to its end; returns the exit code."""
+    return run_hosted(Path(config.data_dir), config.life_fd, lambda life: _serve(config, life))
+
+
+async def _serve(config: ControlPlaneConfig, life: Life) -> None:
+    host = _Host(config)
+    try:
+        await host.server.start(SERVICES)
+        host.driver.start()
+        owned = [
+            _owned(host.peers.run(host.driver), life),
+            _owned(host.follow_leader(), life),
+            _owned(watch_jumps(host.timers.jump_s, host.driver.jumped), life),
+        ]
+        life.ready()
+        await life.over()
+        host.driver.stop()
+        for task in owned:
+            task.cancel()
+        await asyncio.gather(*owned, return_exceptions=True)
+    finally:
+        await host.close()
+
+
+class _Host:
+    """Everything that one control plane consists of, wired."""
+
+    def __init__(self, config: ControlPlaneConfig) -> None:
+        topology = config.topology
+        me = topology.control_plane(config.control_plane)
+        clock = LoopClock(asyncio.get_running_loop())
+        self.timers = timers(config.profile)
+        self._me = me.id
+        self._lines = Lines()
+        self._store = StoreClient(topology, me.id, deadline_s=STORE_DEADLINE_S)
+        self._nodes = NodeCalls(topology, home=me.dc, timers=self.timers, lines=self._lines)
+        self.peers = PeerStreams(topology, me.id, timers=self.timers, clock=clock)
+        self.driver = ControlPlaneDriver(
+            topology=topology,
+            control_plane=me.id,
+            timers=self.timers,
+            clock=clock,
+            rng=Random(config.seed),
+            store=self._store,
+            lock=self._store,
+            nodes=self._nodes,
+            peers=self.peers,
+            tell=lambda event, facts: tell(event, **facts),
+        )
+        self._relay = MapRelay(self.driver, home=me.dc, lines=self._lines, clock=clock)
+        self._feed = MapFeed(self.driver.fleet_map, self.driver.map_age_ms)
+        self.driver.follow_map(self._feed)
+        self.server = Server(me.host, me.port, LoopbackPolicy())
+        add_services(self.server, self.driver, feed=self._feed, store=self._store, lines=self._lines)
+
+    async def follow_leader(self) -> None:
+        """Keep the relay on whoever leads, until cancelled."""
+        while True:
+            leader = self.driver.leader().leader
+            self._relay.follow(None if leader == self._me else leader)
+            await asyncio.sleep(self.timers.leader_heartbeat_s)
+
+    async def close(self) -> None:
+        """Close what was opened, callers first."""
+        await self.server.stop(_GRACE_S)
+        await self._feed.close()
+        await self._relay.close()
+        await self._nodes.close()
+        await self._store.close()
+        await self._lines.close()
+
+
+def _owned(work: Coroutine[None, None, None], life: Life) -> "asyncio.Task[None]":
+    """Run work for as long as the process lives; if it fails, so does the process, and the log says why."""
+
+    def ended(task: "asyncio.Task[None]") -> None:
+        if not task.cancelled() and (cause := task.exception()) is not None:
+            warn("process.broken", cause=repr(cause))
+            life.end("a part of it broke")
+
+    task = asyncio.ensure_future(work)
+    task.add_done_callback(ended)
+    return task
