@@ -85,7 +85,7 @@ class Vault:
         self.fleet = topology.fleet
         self.incarnation = 1
         self.clock = clock
-        self._rules = StoreRules(topology)
+        self.rules = StoreRules(topology)
         self._shelves: dict[Partition, _Shelf] = {}
         self._events: list[bytes] = []
         self._events_dropped = 0
@@ -153,7 +153,7 @@ class Vault:
         self._events, self._events_dropped = [*backup.events], backup.events_dropped
 
     def _write_row(self, shelf: _Shelf, partition: Partition, row: Row) -> Applied | Refused:
-        judged = self._rules.row(partition, row, shelf.assignments.get(row.new.shard))
+        judged = self.rules.row(partition, row, shelf.assignments.get(row.new.shard))
         if isinstance(judged, Applied):
             shelf.assignments[row.new.shard] = row.new
         return judged
@@ -231,7 +231,7 @@ class MemoryStore:
     def read(self, partitions: Sequence[Partition] | None, done: Callable[[ReadAnswer], None]) -> None:
         """Read partitions; None: all that exist."""
         wanted = None if partitions is None else tuple(partitions)
-        self._trips.start(wanted or [FLEET], lambda: self._vault.read(wanted), done)
+        self._trips.start(self._vault.rules.touched(wanted), lambda: self._vault.read(wanted), done)
 
     def raise_term(self, term: int, done: Callable[[WriteAnswer], None]) -> None:
         """Take the fleet partition over."""

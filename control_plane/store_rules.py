@@ -4,7 +4,9 @@ Upholds C2 to C7 of PROTOCOL.md section 2. Pure, so that the in-memory and the S
 adapter's conditional write repeats the base besides.
 """
 
-from control_plane.ports import Applied, Doc, Partition, Refused, Row, StaleTerm, partition_of
+from collections.abc import Sequence
+
+from control_plane.ports import FLEET, Applied, Doc, Partition, Refused, Row, StaleTerm, partition_of
 from core.assignments import Assignment, first_assignment, legal_successor
 from core.errors import NotFoundError, TwinholdError
 from core.names import DcId, GeographyId
@@ -46,6 +48,12 @@ class StoreRules:
         if partition.geography is None:
             return self._topology.fleet_vote_sites
         return self._topology.geography(partition.geography).vote_sites
+
+    def touched(self, partitions: Sequence[Partition] | None) -> Sequence[Partition]:
+        """Name the partitions whose sites must vote on a read; None: everybody's."""
+        if partitions is not None:
+            return partitions
+        return [FLEET, *(Partition(geography.id, 0) for geography in self._topology.geographies)]
 
     def _home(self, assignment: Assignment) -> Partition | None:
         try:

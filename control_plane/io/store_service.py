@@ -79,6 +79,7 @@ class StoreService(pb_grpc.StoreServiceServicer):
     def __init__(self, topology: Topology, writer: StoreWriter) -> None:
         self._topology = topology
         self._writer = writer
+        self._rules = StoreRules(topology)
         self._sites = Sites(topology)
         self._lock = LeaderLockTable()
 
@@ -94,7 +95,7 @@ class StoreService(pb_grpc.StoreServiceServicer):
     async def Read(self, request: pb.ReadRequest, context: Context) -> pb.ReadResponse:
         """Read partitions."""
         wanted = None if request.all else [partition_from_pb(one) for one in request.partitions]
-        found = await self._call(request.caller, wanted or [FLEET], lambda store: store.read(wanted))
+        found = await self._call(request.caller, self._rules.touched(wanted), lambda store: store.read(wanted))
         return contents_to_pb(found)
 
     async def RaiseTerm(self, request: pb.RaiseTermRequest, context: Context) -> pb.RaiseTermResponse:
