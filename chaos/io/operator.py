@@ -8,7 +8,7 @@ from grpc import aio
 from core.errors import UnavailableError
 from core.io.dial import channel
 from core.io.status import error_of
-from core.names import DcId, shard_id
+from core.names import DcId, ShardId, shard_id
 from core.topology import ControlPlane, Topology
 from twinhold.v1 import control_plane_service_pb2 as status_pb
 from twinhold.v1 import control_plane_service_pb2_grpc as status_rpc
@@ -19,6 +19,8 @@ from twinhold.v1 import event_service_pb2 as event_pb
 from twinhold.v1 import event_service_pb2_grpc as event_rpc
 from twinhold.v1 import operation_service_pb2 as operation_pb
 from twinhold.v1 import operation_service_pb2_grpc as operation_rpc
+from twinhold.v1 import shard_service_pb2 as shard_pb
+from twinhold.v1 import shard_service_pb2_grpc as shard_rpc
 
 CALL_S = 2.0
 LOOK_S = 0.7
@@ -54,6 +56,16 @@ class Operator:
         )
         try:
             answer = await dc_rpc.DataCenterServiceStub(self._to(plane)).DrainDataCenter(request, timeout=CALL_S)
+        except aio.AioRpcError as error:
+            raise error_of(error) from error
+        return answer.operation
+
+    async def switchover(self, shard: ShardId, *, request_id: str) -> operation_pb2.Operation:
+        """Ask for a shard's roles to be changed by plan; raises TwinholdError."""
+        plane, _ = await self._leader()
+        request = shard_pb.SwitchoverShardRequest(name=f"shards/{shard}", request_id=request_id, reason="asked for")
+        try:
+            answer = await shard_rpc.ShardServiceStub(self._to(plane)).SwitchoverShard(request, timeout=CALL_S)
         except aio.AioRpcError as error:
             raise error_of(error) from error
         return answer.operation

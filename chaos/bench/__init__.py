@@ -1,0 +1,1 @@
+"""Measures writes, map changes, failovers and switchovers: ``python -m chaos.bench [GROUP]``, into ``bench.json``."""
