@@ -88,10 +88,9 @@ class HostedProcess:
 
     def wait(self) -> int:
         """Wait for its end; returns the exit code."""
+        code = 0 if self._process is None else self._process.wait(timeout=READY_S)
         self._life_close()
-        if self._process is None:
-            return 0
-        return self._process.wait(timeout=READY_S)
+        return code
 
     def _life_close(self) -> None:
         if self._life is not None:
