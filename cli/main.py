@@ -20,6 +20,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "failover": ("cli.failover:failover", "Show failovers, past and present; release the brake."),
     "events": ("cli.events:events", "Show what the control plane decided, and why."),
     "chat": ("cli.chat:chat", "Post into a tenant's channels, read and follow them."),
+    "rehearse": ("cli.rehearse:rehearse", "Lose a data center on purpose, and judge what that cost."),
     "check": ("cli.check:check", "Judge a history of writes and reads."),
     "version": ("cli.version:version", "Print the installed release."),
 }

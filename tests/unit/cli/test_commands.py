@@ -105,6 +105,8 @@ def test_a_tenant_is_created_listed_located_and_explained(twinhold: Twinhold) ->
         pytest.param(("up", "atlantis"), Exit.NOT_FOUND, "atlantis", id="unknown topology"),
         pytest.param(("up", "small", "--profile", "warp"), Exit.USAGE, "warp", id="unknown profile"),
         pytest.param(("down", "--fleet", "/nonexistent"), Exit.UNREACHABLE, "nothing to end", id="nothing to end"),
+        pytest.param(("rehearse", "nope.yaml"), Exit.USAGE, "nope.yaml", id="no such scenario"),
+        pytest.param(("rehearse", "--seed", "one"), Exit.USAGE, "--seed", id="malformed seed"),
         pytest.param(("shard", "frobnicate"), Exit.USAGE, "No such command", id="unknown command"),
         pytest.param(("status", "--colour"), Exit.USAGE, "No such option", id="unknown option"),
         pytest.param(("failover", "resume", "--yes"), Exit.USAGE, "--reason", id="missing option"),

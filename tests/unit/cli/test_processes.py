@@ -42,6 +42,7 @@ def cpu_s(*arguments: str) -> float:
     [
         pytest.param(("--help",), 0.150, id="help"),
         pytest.param(("version",), 0.150, id="version"),
+        pytest.param(("rehearse", "--help"), 0.150, id="help of a command"),
         pytest.param(("status", "--fleet", "/nonexistent"), 0.350, id="a command that dials"),
     ],
 )
