@@ -3,7 +3,7 @@
 The data path looks shards up here and never asks anybody (static stability).
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from core.assignments import Assignment
@@ -114,6 +114,13 @@ class FleetMap:
         held = self.shards.get(new.shard)
         if held is not None and new.fence < held.fence:
             raise MalformedError("map", f"shard {new.shard}", expected=f"an epoch not below {held.epoch}")
+
+
+def joined(steps: Sequence[Delta]) -> Delta:
+    """Make one step of steps that follow each other; at least one."""
+    changed = {assignment.shard: assignment for step in steps for assignment in step.changed}
+    overrides = dict(override for step in steps for override in step.overrides)
+    return Delta(steps[0].base, steps[-1].revision, tuple(changed.values()), tuple(overrides.items()))
 
 
 def shards_on(assignments: Iterable[Assignment], node: NodeId) -> list[Assignment]:

@@ -25,7 +25,7 @@ def main(config: StoreConfig) -> int:
 
 async def _serve(config: StoreConfig, data_dir: Path, life: Life) -> None:
     store = SqliteStore(data_dir, config.topology)
-    writer = StoreWriter(store, asyncio.get_running_loop())
+    writer = StoreWriter(store, asyncio.get_running_loop(), life.end)
     server = Server(config.topology.store_host, config.topology.store_port, LoopbackPolicy())
     pb_grpc.add_StoreServiceServicer_to_server(StoreService(config.topology, writer), server.server)
     writer.start()

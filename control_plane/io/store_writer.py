@@ -21,9 +21,11 @@ class StoreWriter:
     Args:
         store: opened; nobody else may use it while this runs.
         loop: where answers are given.
+        broken: told, on the loop, what broke the thread; nothing is answered any more then.
     """
 
-    def __init__(self, store: SqliteStore, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, store: SqliteStore, loop: asyncio.AbstractEventLoop, broken: Callable[[str], None]) -> None:
+        self._broken = broken
         self._store = store
         self._loop = loop
         self._queue: list[tuple[Callable[[SqliteStore], object], asyncio.Future[object]]] = []
@@ -60,6 +62,13 @@ class StoreWriter:
         self._thread.join()
 
     def _work(self) -> None:
+        try:
+            self._serve()
+        except Exception as cause:
+            self._loop.call_soon_threadsafe(self._broken, repr(cause))
+            raise
+
+    def _serve(self) -> None:
         while batch := self._batch():
             try:
                 answers: list[object] = self._store.transact([deed for deed, _ in batch])

@@ -14,7 +14,7 @@ import grpc
 
 from core.assignments import Assignment
 from core.errors import MalformedError
-from core.fleet_map import NO_REVISION, Delta, FleetMap, Revision
+from core.fleet_map import NO_REVISION, Delta, FleetMap, Revision, joined
 from core.io.serve import Context
 from core.names import shard_id, tenant_name
 from core.wire import assignment_to_pb, delta_to_pb, revision_from_pb, revision_to_pb, snapshot_to_pb
@@ -66,33 +66,36 @@ class MapFeed:
         self._age_ms = age_ms
         self._watchers: set[_Watcher] = set()
         self._log: deque[tuple[Revision, bytes]] = deque(maxlen=LOG_MAX)
+        self._untold: list[Delta] = []
         self._snapshot: tuple[Revision, bytes] | None = None
         self._ages: asyncio.Task[None] | None = None
 
     def replaced(self) -> None:
         """Tell everybody that the whole map is another one."""
+        self._untold.clear()
         self._log.clear()
         for watcher in self._watchers:
             watcher.restart()
 
     def stepped(self, delta: Delta) -> None:
-        """Tell everybody a step that the map has just taken."""
-        step = pb.WatchResponse(delta=delta_to_pb(delta, self.map.topology.fleet)).SerializeToString()
-        self._log.append((delta.base, step))
-        for watcher in self._watchers:
-            watcher.push(step)
+        """Tell everybody a step that the map has just taken; all steps of one loop turn are told as one."""
+        self._untold.append(delta)
+        if len(self._untold) == 1:
+            asyncio.get_running_loop().call_soon(self._tell_steps)
 
     async def watch(self, since: Revision | None) -> AsyncGenerator[bytes, None]:
         """Yield serialized WatchResponses: a snapshot or what follows ``since``, then every step, an age when quiet."""
         watcher = _Watcher()
+        self._tell_steps()
         self._resume(watcher, since)
         self._watchers.add(watcher)
         self._start_ages()
         try:
             while True:
                 if watcher.behind and self.map.revision != NO_REVISION:
+                    whole = self._whole()
                     watcher.behind = False
-                    yield self._whole()
+                    yield whole
                 while watcher.steps:
                     yield watcher.steps.popleft()
                 if not watcher.behind or self.map.revision == NO_REVISION:
@@ -153,7 +156,18 @@ class MapFeed:
         missed = [step for _, step in self._log][bases.index(since) :] if since in bases else None
         return missed if missed is not None and len(missed) < QUEUE_MAX else None
 
+    def _tell_steps(self) -> None:
+        if not self._untold:
+            return
+        delta = joined(self._untold)
+        self._untold.clear()
+        step = pb.WatchResponse(delta=delta_to_pb(delta, self.map.topology.fleet)).SerializeToString()
+        self._log.append((delta.base, step))
+        for watcher in self._watchers:
+            watcher.push(step)
+
     def _whole(self) -> bytes:
+        self._tell_steps()
         if self._snapshot is None or self._snapshot[0] != self.map.revision:
             whole = snapshot_to_pb(self.map.revision, self.map.shards.values(), self.map.overrides, self.map.topology)
             self._snapshot = (self.map.revision, pb.WatchResponse(snapshot=whole).SerializeToString())
