@@ -6,6 +6,9 @@ Register, Report, Propose and Record are the control plane's half: they answer U
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from typing import NoReturn
+
+import grpc
 
 from core.assignments import Fence
 from core.errors import MalformedError
@@ -26,7 +29,7 @@ _ORDERS = {
 
 
 class NodeService(pb_grpc.NodeServiceServicer):
-    """What the leader and observers ask of a node; the rest is the base class's UNIMPLEMENTED."""
+    """What the leader and observers ask of a node."""
 
     def __init__(self, driver: NodeDriver) -> None:
         self._driver = driver
@@ -61,6 +64,28 @@ class NodeService(pb_grpc.NodeServiceServicer):
         """Answer an observer at once."""
         async for beat in request_iterator:
             yield pb.ProbeResponse(sequence=beat.sequence)
+
+    async def Register(self, request: pb.RegisterRequest, context: Context) -> pb.RegisterResponse:
+        """Refuse: this is a node."""
+        return await _elsewhere(context)
+
+    async def Report(  # type: ignore[override]  # a coroutine serves a stream as well, which the stub does not know
+        self, request_iterator: AsyncIterator[pb.ReportRequest], context: Context
+    ) -> None:
+        """Refuse: this is a node."""
+        await _elsewhere(context)
+
+    async def Propose(self, request: pb.ProposeRequest, context: Context) -> pb.ProposeResponse:
+        """Refuse: this is a node."""
+        return await _elsewhere(context)
+
+    async def Record(self, request: pb.RecordRequest, context: Context) -> pb.RecordResponse:
+        """Refuse: this is a node."""
+        return await _elsewhere(context)
+
+
+async def _elsewhere(context: Context) -> NoReturn:
+    await context.abort(grpc.StatusCode.UNIMPLEMENTED, "control planes serve this; a node does not")
 
 
 def order_from_pb(message: pb.TransferOrder) -> TransferOrder:

@@ -21,7 +21,6 @@ from twinhold.v1 import node_service_pb2 as pb
 from twinhold.v1 import node_service_pb2_grpc as pb_grpc
 
 Response = TypeVar("Response")
-BATCH_MAX = 256
 AGAIN_S = 0.02
 """Before a control plane that says it does not lead is believed to have news."""
 
@@ -40,13 +39,10 @@ class LeaderControl:
         self._control_planes = control_planes
         self._deadline_s = 2 * timers.takeover_s + timers.silence_s
         self._calls: set[asyncio.Task[None]] = set()
-        self._queued: list[tuple[Sequence[Proposal], Callable[[Sequence[ProposalAnswer]], None]]] = []
 
     def propose(self, proposals: Sequence[Proposal], done: Callable[[Sequence[ProposalAnswer]], None]) -> None:
-        """Ask for changes; what one turn asks for goes out together."""
-        if not self._queued:
-            asyncio.get_running_loop().call_soon(self._flush)
-        self._queued.append((proposals, done))
+        """Ask for changes."""
+        self._start(self._propose(proposals, done))
 
     def record(
         self, shards: Sequence[ShardId], done: Callable[[Mapping[ShardId, Assignment] | ProposalUnknown], None]
@@ -65,32 +61,15 @@ class LeaderControl:
         self._calls.add(task)
         task.add_done_callback(self._calls.discard)
 
-    def _flush(self) -> None:
-        queued, self._queued = self._queued, []
-        batch: list[tuple[Sequence[Proposal], Callable[[Sequence[ProposalAnswer]], None]]] = []
-        for one in queued:
-            if batch and sum(len(proposals) for proposals, _ in batch) + len(one[0]) > BATCH_MAX:
-                self._start(self._propose(batch))
-                batch = []
-            batch.append(one)
-        self._start(self._propose(batch))
-
-    async def _propose(
-        self, batch: Sequence[tuple[Sequence[Proposal], Callable[[Sequence[ProposalAnswer]], None]]]
-    ) -> None:
-        every = [proposal for proposals, _ in batch for proposal in proposals]
-        request = pb.ProposeRequest(node=self._node, proposals=[proposal_to_pb(proposal) for proposal in every])
+    async def _propose(self, proposals: Sequence[Proposal], done: Callable[[Sequence[ProposalAnswer]], None]) -> None:
+        request = pb.ProposeRequest(node=self._node, proposals=[proposal_to_pb(proposal) for proposal in proposals])
         response = await self._ask(lambda stub: stub.Propose(request))
-        answers: Sequence[ProposalAnswer]
-        if isinstance(response, ProposalUnknown) or len(response.results) != len(every):
-            unknown = response if isinstance(response, ProposalUnknown) else ProposalUnknown("answers are missing")
-            answers = [unknown] * len(every)
+        if isinstance(response, ProposalUnknown):
+            done([response] * len(proposals))
+        elif len(response.results) != len(proposals):
+            done([ProposalUnknown("answers are missing")] * len(proposals))
         else:
-            answers = [proposal_answer_from_pb(result) for result in response.results]
-        taken = 0
-        for proposals, done in batch:
-            done(answers[taken : taken + len(proposals)])
-            taken += len(proposals)
+            done([proposal_answer_from_pb(result) for result in response.results])
 
     async def _record(
         self, shards: Sequence[ShardId], done: Callable[[Mapping[ShardId, Assignment] | ProposalUnknown], None]
@@ -102,7 +81,7 @@ class LeaderControl:
             done({ShardId(record.shard): assignment_from_pb(record) for record in response.assignments})
 
     async def _ask(
-        self, call: Callable[[pb_grpc.NodeServiceAsyncStub], Awaitable[Response]]
+        self, call: Callable[["pb_grpc.NodeServiceAsyncStub"], Awaitable[Response]]
     ) -> Response | ProposalUnknown:
         try:
             async with asyncio.timeout(self._deadline_s):
@@ -124,7 +103,7 @@ class LeaderControl:
         return leader
 
     async def _ask_one(
-        self, leader: ControlPlaneId, call: Callable[[pb_grpc.NodeServiceAsyncStub], Awaitable[Response]]
+        self, leader: ControlPlaneId, call: Callable[["pb_grpc.NodeServiceAsyncStub"], Awaitable[Response]]
     ) -> Response | ProposalUnknown:
         stub = pb_grpc.NodeServiceStub(self._control_planes.line(leader))
         asked = asyncio.ensure_future(across(self._control_planes.trip_s(leader), lambda: call(stub)))

@@ -10,8 +10,8 @@ from grpc import aio
 
 from core.errors import TwinholdError
 from core.io.clock import LoopClock
+from core.io.knock import gone
 from core.timers import Timers
-from nodes.io.knock import gone
 from nodes.sighting import Sighting
 
 BACKOFF_S = (0.05, 0.3)

@@ -18,10 +18,10 @@ from core.io.clock import LoopClock
 from core.io.delay import DelayLine
 from core.io.dial import channel
 from core.io.json_log import tell, warn
+from core.io.knock import gone
 from core.timers import Timers
 from core.topology import Node
 from nodes.frames import Frame
-from nodes.io.knock import gone
 from nodes.io.outbox import Outbox
 from nodes.io.streams import ACCEPTED, bulk_over, bulk_request, first_bulk, first_request, replicate_over, request
 from nodes.ports import Inbox
@@ -164,6 +164,7 @@ class Link:
         if self._attempt is not None:
             self._attempt.cancel()
         self._news.set()
+        tell("link.up", peer=self.peer.id)
         self._inbox.up(self.peer.id)
         return self._stream
 

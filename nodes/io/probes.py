@@ -61,7 +61,7 @@ class Prober:
         finally:
             await line.close(None)
 
-    async def _once(self, stub: pb_grpc.NodeServiceAsyncStub, watched: Watched, trip: float) -> None:
+    async def _once(self, stub: "pb_grpc.NodeServiceAsyncStub", watched: Watched, trip: float) -> None:
         answers = DelayLine[None](self._clock, 2 * trip, lambda _: watched.heard())
         call = stub.Probe(None)
         sequence = 0

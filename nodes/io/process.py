@@ -1,0 +1,191 @@
+"""One node as a process: puts the driver between its journal, its links, its services and the control planes."""
+
+import asyncio
+import time
+import traceback
+from collections.abc import Coroutine, Iterable, Mapping
+from contextlib import AsyncExitStack
+from pathlib import Path
+from random import Random
+
+from core.assignments import Assignment
+from core.gate import LoopbackPolicy
+from core.io import map_feed
+from core.io.clock import LoopClock
+from core.io.hosted import Life, run_hosted, watch_jumps
+from core.io.json_log import tell, warn
+from core.io.serve import Server
+from core.names import ShardId, TenantName, tenant_name
+from core.processes import NodeConfig
+from core.timers import Timers, timers
+from nodes.api import commands, node_service, replication
+from nodes.api.intake import Intake
+from nodes.driver import NodeDriver
+from nodes.io import streams
+from nodes.io.app_registry import installed_apps
+from nodes.io.control import LeaderControl
+from nodes.io.control_planes import ControlPlanes
+from nodes.io.lag import LagMeter
+from nodes.io.links import GrpcLinks
+from nodes.io.map_follower import MapFollower
+from nodes.io.probes import Prober
+from nodes.io.report_book import ReportBook
+from nodes.io.reporter import Reporter
+from nodes.io.sqlite_journal import SqliteJournal
+from nodes.pair_rules import Rules
+from nodes.retries import USUAL_WINDOW
+from nodes.shedding import Shedder
+from twinhold.v1 import command_service_pb2_grpc, node_service_pb2_grpc
+
+STOP_S = 0.3
+"""Calls in flight have this long to end; replication streams never end by themselves."""
+
+
+def main(config: NodeConfig) -> int:
+    """Run a node until its end; returns the exit code."""
+    return run_hosted(Path(config.data_dir), config.life_fd, lambda life: _serve(config, life))
+
+
+async def _serve(config: NodeConfig, life: Life) -> None:
+    async with AsyncExitStack() as closing:
+        node = _Node(config, life, closing)
+        await node.start()
+        life.ready()
+        await life.over()
+        node.driver.stop()
+
+
+class _Node:
+    """The parts of one node, made in the order in which they need each other."""
+
+    def __init__(self, config: NodeConfig, life: Life, closing: AsyncExitStack) -> None:
+        self._life = life
+        self._closing = closing
+        self._timers: Timers = timers(config.profile)
+        self._here = config.topology.node(config.node)
+        topology, node, data_dir = config.topology, config.node, Path(config.data_dir)
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(_complain)
+        process_id = time.time_ns()
+        clock, chance = LoopClock(loop), Random(f"{config.seed}/{node}/{process_id}")
+        journal = SqliteJournal(data_dir, loop)
+        closing.callback(journal.close)
+        apps = installed_apps()
+        self._control_planes = ControlPlanes(topology, node)
+        closing.push_async_callback(self._control_planes.close)
+        control = LeaderControl(node, self._control_planes, timers=self._timers)
+        closing.push_async_callback(control.close)
+        self._links = GrpcLinks(topology, node, timers=self._timers, clock=clock, chance=chance)
+        closing.push_async_callback(self._links.close)
+        self.driver = NodeDriver(
+            topology=topology,
+            node=node,
+            timers=self._timers,
+            clock=clock,
+            spawn=clock,
+            rng=chance,
+            journal=journal,
+            links=self._links,
+            apps=apps,
+            window=USUAL_WINDOW,
+            rules=Rules(),
+            control=control,
+            tell=lambda event, facts: tell(event, **facts),
+        )
+        self._links.plug(self.driver.inbox())
+        self._follower = MapFollower(
+            topology, self._control_planes, data_dir=data_dir, clock=clock, chance=chance, changed=self._map_changed
+        )
+        self._prober = Prober(topology, node, timers=self._timers, clock=clock, chance=chance)
+        book = ReportBook(
+            node,
+            disk_id=journal.disk_id,
+            process_id=process_id,
+            driver=self.driver,
+            timers=self._timers,
+            clock=clock,
+            fleet=topology.fleet,
+        )
+        self._lag = LagMeter(book.health, self._timers.jump_s)
+        self._reporter = Reporter(
+            self._here.endpoint,
+            book,
+            self._control_planes,
+            probed=self._prober.sightings,
+            revision=lambda: self._follower.map.revision,
+            timers=self._timers,
+            clock=clock,
+            chance=chance,
+        )
+        self._intake = Intake(apps)
+
+    async def start(self) -> None:
+        """Recover, listen, and begin to follow, report and probe.
+
+        Raises:
+            UnavailableError: the address is in use, or another process holds the directory.
+        """
+        self.driver.start()
+        self._follower.load()
+        await self._listen()
+        self._closing.push_async_callback(self._follower.save)
+        for name, work in (
+            ("map", self._follower.run()),
+            ("map file", self._follower.keep()),
+            ("reports", self._reporter.run()),
+            ("probes", self._prober.run()),
+            ("lag", self._lag.run()),
+            ("jumps", watch_jumps(self._timers.jump_s, self._jumped)),
+            ("partners", self._keep_links()),
+        ):
+            self._own(name, work)
+
+    async def _listen(self) -> None:
+        server = Server(self._here.host, self._here.port, LoopbackPolicy())
+        service = commands.CommandService(self.driver, self._intake, Shedder(), self._shard_of)
+        command_service_pb2_grpc.add_CommandServiceServicer_to_server(service, server.server)
+        node_service_pb2_grpc.add_NodeServiceServicer_to_server(node_service.NodeService(self.driver), server.server)
+        server.server.add_generic_rpc_handlers(
+            (replication.handlers(self._links), map_feed.handlers(self._follower.feed))
+        )
+        self._closing.push_async_callback(self._follower.feed.close)
+        await server.start([commands.SERVICE, node_service.SERVICE, streams.SERVICE, map_feed.SERVICE])
+        self._closing.push_async_callback(server.stop, STOP_S)
+
+    def _own(self, name: str, work: Coroutine[object, object, None]) -> None:
+        task = asyncio.ensure_future(work)
+
+        def ended(_: asyncio.Future[None]) -> None:
+            if not task.cancelled() and (error := task.exception()) is not None:
+                warn("task.failed", task=name, trace="".join(traceback.format_exception(error)))
+                self._life.end(f"the task {name!r} failed")
+
+        async def end() -> None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+        task.add_done_callback(ended)
+        self._closing.push_async_callback(end)
+
+    def _map_changed(self, assignments: Iterable[Assignment], overrides: Mapping[TenantName, ShardId] | None) -> None:
+        self.driver.map_changed(assignments, overrides)
+        self._links.follow(self.driver.partners())
+
+    async def _keep_links(self) -> None:
+        while True:
+            await asyncio.sleep(self._timers.probe_s)
+            self._links.follow(self.driver.partners())
+
+    def _jumped(self, step_s: float) -> None:
+        warn("clock.jumped", step_s=round(step_s, 3))
+        self._reporter.forget()
+        self.driver.jumped(step_s)
+
+    def _shard_of(self, tenant: str) -> ShardId:
+        return self._follower.map.locate(tenant_name(tenant)).shard
+
+
+def _complain(loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
+    error = context.get("exception")
+    trace = "".join(traceback.format_exception(error)) if isinstance(error, BaseException) else ""
+    warn("loop.exception", message=context.get("message"), trace=trace)

@@ -1,0 +1,36 @@
+"""What an observer sees."""
+
+import pytest
+
+from core.timers import timers
+from nodes.sighting import Sight, Sighting
+
+DEFAULT = timers("default")
+
+
+@pytest.mark.parametrize(
+    ("silent_s", "sight"),
+    [(0.0, Sight.ALIVE), (0.5, Sight.ALIVE), (0.51, Sight.SUSPECT), (1.19, Sight.SUSPECT), (1.2, Sight.SILENT)],
+)
+def test_silence_is_judged_by_its_length(silent_s: float, sight: Sight) -> None:
+    assert Sighting(0.0).sight(silent_s, DEFAULT) is sight
+
+
+def test_a_refusal_needs_no_silence() -> None:
+    sighting = Sighting(5.0)
+    sighting.gone()
+    assert sighting.sight(5.0, DEFAULT) is Sight.REFUSED
+
+
+def test_an_answer_ends_silence_and_refusal() -> None:
+    sighting = Sighting(0.0)
+    sighting.gone()
+    sighting.heard(10.0)
+    assert sighting.sight(10.1, DEFAULT) is Sight.ALIVE
+
+
+def test_an_observer_that_was_away_starts_its_waits_anew() -> None:
+    sighting = Sighting(0.0)
+    sighting.forget(100.0)
+    assert sighting.sight(101.1, DEFAULT) is Sight.SUSPECT
+    assert sighting.sight(101.2, DEFAULT) is Sight.SILENT
