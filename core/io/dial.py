@@ -1,5 +1,6 @@
 """How every channel is opened; the numbers were measured (a stopped or dead peer must not be missed, nor kept)."""
 
+import asyncio
 from collections.abc import Mapping
 from types import MappingProxyType
 
@@ -27,6 +28,10 @@ CHANNEL_OPTIONS: Mapping[str, int] = MappingProxyType(
         "grpc.max_reconnect_backoff_ms": 500,
     }
 )
+
+
+BROKEN: tuple[type[Exception], ...] = (grpc.RpcError, aio.UsageError, asyncio.InvalidStateError)
+"""What reading from or writing to a call raises once it has ended; which of them depends on the moment."""
 
 
 def channel(endpoint: str, *, own_connection: bool = False) -> aio.Channel:

@@ -18,6 +18,7 @@ from nodes.api.intake import Intake, check_query
 from nodes.api.session import Session
 from nodes.driver import NodeDriver
 from nodes.shedding import Shedder, Work
+from nodes.subscription import Subscription
 from nodes.views import CaughtUpStep, EndedStep, EntryStep, GapStep, Outcome, QueryAnswer, QueryOutcome, Step
 from twinhold.v1 import command_service_pb2 as pb
 from twinhold.v1 import command_service_pb2_grpc as pb_grpc
@@ -62,7 +63,7 @@ class CommandService(pb_grpc.CommandServiceServicer):
         response = pb.SubmitResponse()
         outcome = await _in_time(waiting)
         if isinstance(outcome, TwinholdError):
-            raise outcome
+            raise self._intake.pointed(outcome)
         write_answer(response.answer, outcome)
         return response
 
@@ -94,7 +95,7 @@ class CommandService(pb_grpc.CommandServiceServicer):
         more = asyncio.Event()
         self._shedder.enter(Work.SUBSCRIPTION)
         try:
-            subscription = self._driver.subscribe(request.tenant, after_lsn, more.set)
+            subscription = self._subscribed_to(request.tenant, after_lsn, more.set)
             try:
                 while True:
                     more.clear()
@@ -107,6 +108,12 @@ class CommandService(pb_grpc.CommandServiceServicer):
         finally:
             self._shedder.leave(Work.SUBSCRIPTION)
 
+    def _subscribed_to(self, tenant: str, after_lsn: int | None, wake: Callable[[], None]) -> Subscription:
+        try:
+            return self._driver.subscribe(tenant, after_lsn, wake)
+        except TwinholdError as error:
+            raise self._intake.pointed(error) from error
+
     def _subscribed(self, shard: ShardId, step: Step) -> pb.SubscribeResponse:
         match step:
             case EntryStep(lsn, body):
@@ -117,7 +124,7 @@ class CommandService(pb_grpc.CommandServiceServicer):
                 first, last = pb.Position(shard=shard, lsn=first_lsn), pb.Position(shard=shard, lsn=last_lsn)
                 return pb.SubscribeResponse(gap=pb.Gap(first=first, last=last))
             case EndedStep(error):
-                raise error
+                raise self._intake.pointed(error)
             case _:
                 assert_never(step)
 
@@ -143,7 +150,7 @@ class CommandService(pb_grpc.CommandServiceServicer):
         )
         outcome = await _in_time(waiting)
         if isinstance(outcome, TwinholdError):
-            raise outcome
+            raise self._intake.pointed(outcome)
         return outcome
 
 

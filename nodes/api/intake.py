@@ -1,9 +1,12 @@
 """What a command on the wire must be before the node looks at it."""
 
+from collections.abc import Mapping
+
 from google.protobuf.any_pb2 import Any
 
-from core.errors import MalformedError, OversizedError
+from core.errors import MalformedError, OversizedError, TwinholdError
 from core.io.dial import MESSAGE_BYTES_MAX
+from core.topology import Topology
 from nodes.app_table import AppTable, type_url
 from nodes.ledger import Submitted
 from twinhold.v1 import command_service_pb2 as pb
@@ -16,10 +19,12 @@ class Intake:
 
     Args:
         apps: what this node runs.
+        topology: where owners are dialled.
     """
 
-    def __init__(self, apps: AppTable) -> None:
+    def __init__(self, apps: AppTable, topology: Topology) -> None:
         self._apps = apps
+        self._endpoints: Mapping[str, str] = {node.id: node.endpoint for node in topology.nodes}
 
     def submitted(self, command: pb.Command, actor: str) -> Submitted:
         """Read a command.
@@ -47,6 +52,13 @@ class Intake:
     def event(self, app: str, body: bytes) -> Any:
         """Pack an app's event for a subscriber."""
         return Any(type_url=type_url(self._apps.named(app).event), value=body)
+
+    def pointed(self, error: TwinholdError) -> TwinholdError:
+        """Add to an error that names an owner where that one is dialled."""
+        endpoint = self._endpoints.get(error.facts.get("owner", ""))
+        if endpoint is not None:
+            error.facts["owner_endpoint"] = endpoint
+        return error
 
 
 def check_query(request: pb.QueryRequest) -> None:

@@ -86,7 +86,7 @@ class Session:
         result = self._ready.results.add()
         result.ticket = ticket
         if isinstance(outcome, TwinholdError):
-            result.result.error.CopyFrom(command_error(outcome))
+            result.result.error.CopyFrom(command_error(self._intake.pointed(outcome)))
         else:
             write_answer(result.result.answer, outcome)
         self._any_ready.set()

@@ -5,11 +5,9 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from random import Random
 
-import grpc
-from grpc import aio
-
 from core.errors import TwinholdError
 from core.io.clock import LoopClock
+from core.io.dial import BROKEN
 from core.io.knock import gone
 from core.timers import Timers
 from nodes.sighting import Sighting
@@ -47,7 +45,7 @@ class Watched:
         """Run ``once``, which opens the stream and carries it until it breaks, again and again until cancelled."""
         while True:
             self._answered = False
-            with suppress(grpc.RpcError, aio.UsageError, TwinholdError, TimeoutError):
+            with suppress(*BROKEN, TwinholdError, TimeoutError):
                 await once()
             if self._answered and await gone(*self._address, timers=self._timers, trip=self._trip):
                 self.sighting.gone()

@@ -10,13 +10,12 @@ from collections.abc import Awaitable, Callable
 from random import Random
 from typing import TypeAlias
 
-import grpc
 from grpc import aio
 
 from core.errors import ConflictError, TwinholdError
 from core.io.clock import LoopClock
 from core.io.delay import DelayLine
-from core.io.dial import channel
+from core.io.dial import BROKEN, channel
 from core.io.json_log import tell, warn
 from core.io.knock import gone
 from core.timers import Timers
@@ -212,7 +211,7 @@ class Link:
         line = channel(self.peer.endpoint, own_connection=True)
         try:
             await self._ride(replicate_over(line))
-        except (grpc.RpcError, aio.UsageError, TimeoutError):
+        except (*BROKEN, TimeoutError):
             return
         except asyncio.CancelledError:
             if _ending():
@@ -251,7 +250,7 @@ class Link:
         for end in ends:
             if isinstance(end, TwinholdError):
                 warn("link.refused", peer=self.peer.id, message=end.message)
-            elif isinstance(end, Exception) and not isinstance(end, (grpc.RpcError, aio.UsageError, TimeoutError)):
+            elif isinstance(end, Exception) and not isinstance(end, (*BROKEN, TimeoutError)):
                 raise end
 
     async def _read(self, stream: Stream, read: Read, accepted: Callable[[], Awaitable[None]] | None) -> None:

@@ -117,7 +117,7 @@ class _Node:
             clock=clock,
             chance=chance,
         )
-        self._intake = Intake(apps)
+        self._intake = Intake(apps, topology)
 
     async def start(self) -> None:
         """Recover, listen, and begin to follow, report and probe.
