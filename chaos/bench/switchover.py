@@ -11,6 +11,7 @@ from chaos.bench.others import FAILOVER
 from chaos.figures import percentile
 from chaos.io.operator import Operator
 from chaos.probes import longest_gap_s
+from core.errors import UnavailableError
 from core.names import ShardId
 from twinhold.v1 import chat_pb2
 
@@ -41,7 +42,9 @@ async def _gap_s(bench: Bench, operator: Operator, shard: ShardId) -> float:
     before = bench.client.map.shard(shard).primary
     await operator.switchover(shard, request_id=str(uuid4()))
     until = perf_counter() + WITHIN_S
-    while bench.client.map.shard(shard).primary == before and perf_counter() < until:
+    while bench.client.map.shard(shard).primary == before:
+        if perf_counter() > until:
+            raise UnavailableError(f"shard {shard} was not switched over within {WITHIN_S:g} s")
         await asyncio.sleep(LOOK_S)
     await asyncio.sleep(AROUND_S)
     writing.cancel()

@@ -13,6 +13,8 @@ from typing import Any, TypeAlias
 
 import uvloop
 
+from core.errors import TwinholdError
+
 # JSON as it comes; each reader checks what it takes out.
 Fields: TypeAlias = Mapping[str, Any]
 LINE_BYTES_MAX = 16 * 1024 * 1024
@@ -46,4 +48,7 @@ def serve(work: Callable[[Fields, AsyncIterator[Fields]], Awaitable[None]]) -> N
             await work(configuration, lines)
             return
 
-    uvloop.run(main())
+    try:
+        uvloop.run(main())
+    except* TwinholdError as errors:
+        tell(error=str(errors.exceptions[0]))

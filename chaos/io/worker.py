@@ -61,6 +61,8 @@ class Worker:
         report = await self._reports.get()
         if report is None:
             raise UnavailableError(f"{self._module} ended by itself, its errors stand above")
+        if "error" in report:
+            raise UnavailableError(f"{self._module} had to end: {report['error']}")
         return report
 
     async def until(self, key: str, *, within_s: float) -> Fields:

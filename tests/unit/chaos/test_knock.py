@@ -1,0 +1,45 @@
+"""The canary tells an answer from silence and from nobody, and the recorder keeps whole lines."""
+
+import asyncio
+import socket
+from dataclasses import replace
+from pathlib import Path
+
+from chaos.faults import Canary
+from chaos.history import Post, parsed
+from chaos.io.faults import knock
+from chaos.io.recorder import Recorder
+
+POST = Post("tenants/eu/acme", "general", "ann", "1", "hello", None, 10, None, "unknown")
+
+
+async def test_a_server_that_greets_answers() -> None:
+    async def greet(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"\0")
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(greet, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        assert await knock(f"127.0.0.1:{port}") is Canary.ANSWERED
+
+
+async def test_a_door_that_nobody_opens_is_silent() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as frozen:
+        assert await knock(f"127.0.0.1:{frozen.getsockname()[1]}") is Canary.SILENT
+
+
+async def test_a_closed_port_refuses() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as gone:
+        port = gone.getsockname()[1]
+    assert await knock(f"127.0.0.1:{port}") is Canary.REFUSED
+
+
+def test_what_is_under_way_when_a_run_is_cut_is_written_as_unknown(tmp_path: Path) -> None:
+    path = tmp_path / "history.jsonl"
+    with Recorder(path) as recorder:
+        recorder.began(POST)
+        recorder.began(replace(POST, request_id="2", text="world"))
+        recorder.ended(replace(POST, request_id="2", text="world", seq=1, completed_ns=20, outcome="ok"))
+    lines = [parsed(line, number) for number, line in enumerate(path.read_text().splitlines(), start=1)]
+    assert [line.outcome for line in lines] == ["ok", "unknown"]
