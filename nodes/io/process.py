@@ -37,6 +37,7 @@ from nodes.retries import USUAL_WINDOW
 from nodes.shedding import Shedder
 from twinhold.v1 import command_service_pb2_grpc, node_service_pb2_grpc
 
+JOURNAL_DIR = "journal"
 STOP_S = 0.3
 """Calls in flight have this long to end; replication streams never end by themselves."""
 
@@ -68,7 +69,7 @@ class _Node:
         loop.set_exception_handler(_complain)
         process_id = time.time_ns()
         clock, chance = LoopClock(loop), Random(f"{config.seed}/{node}/{process_id}")
-        journal = SqliteJournal(data_dir, loop)
+        journal = SqliteJournal(data_dir / JOURNAL_DIR, loop.call_soon_threadsafe)
         closing.callback(journal.close)
         apps = installed_apps()
         self._control_planes = ControlPlanes(topology, node)
