@@ -10,6 +10,7 @@ import grpc
 from cli.messages import message_json
 from cli.options import conversing, limit_option
 from cli.output import Table, moment, note, show_json, show_json_line, show_table
+from cli.paging import listed
 from cli.session import PAUSE_S, Session, worth_another_try
 from core.io.status import error_of
 from twinhold.v1.event_pb2 import Event
@@ -36,16 +37,10 @@ def line(event: Event) -> str:
 
 async def latest(session: Session, *, type_prefix: str, subject: str, limit: int) -> list[Event]:
     """Read the newest events, newest first."""
-    found: list[Event] = []
     request = ListEventsRequest(type_prefix=type_prefix, subject=subject)
-    while len(found) < limit:
-        request.page_size = min(limit - len(found), 1000)
-        page = await session.ask(lambda it: EventServiceStub(it).ListEvents, request)
-        found += page.events
-        request.page_token = page.next_page_token
-        if not page.next_page_token:
-            break
-    return found[:limit]
+    return await listed(
+        session, lambda it: EventServiceStub(it).ListEvents, request, lambda page: page.events, limit=limit
+    )
 
 
 async def watched(session: Session, request: WatchEventsRequest) -> AsyncIterator[Event]:

@@ -7,6 +7,7 @@ from cli.messages import message_json
 from cli.operations import carry_out
 from cli.options import confirm, conversing, limit_option, plan_option, reason_option, wait_option, yes_option
 from cli.output import Table, bare, moment, note, show_json, show_record, show_table
+from cli.paging import listed
 from cli.session import Session, fresh_request_id
 from core.names import dc_id, geography_id, shard_id
 from twinhold.v1.shard_pb2 import Shard
@@ -40,19 +41,6 @@ def row(it: Shard) -> tuple[str | int | float, ...]:
     return held.shard, it.geography, held.primary.node, standby, epoch, it.weight, since, it.in_flight
 
 
-async def shards_of(session: Session, request: ListShardsRequest, limit: int) -> list[Shard]:
-    """Read pages until there are enough shards, or no more."""
-    found: list[Shard] = []
-    while len(found) < limit:
-        request.page_size = min(limit - len(found), 20_000)
-        page = await session.ask(lambda it: ShardServiceStub(it).ListShards, request)
-        found += page.shards
-        request.page_token = page.next_page_token
-        if not page.next_page_token:
-            break
-    return found[:limit]
-
-
 @shard.command("list")
 @click.option("--geography", default="", help="Only this geography.")
 @click.option("--dc", default="", help="Only shards with a copy in this data center.")
@@ -64,7 +52,9 @@ async def list_(session: Session, geography: str, dc: str, exposed: bool, limit:
     request = ListShardsRequest(
         geography=geography_id(geography) if geography else "", dc=dc_id(dc) if dc else "", exposed_only=exposed
     )
-    found = await shards_of(session, request, limit)
+    found = await listed(
+        session, lambda it: ShardServiceStub(it).ListShards, request, lambda page: page.shards, limit=limit
+    )
     if session.as_json:
         show_json([message_json(it) for it in found])
     else:

@@ -7,6 +7,7 @@ from cli.events import events_table
 from cli.messages import message_json
 from cli.options import conversing, limit_option
 from cli.output import Table, moment, show_json, show_record, show_table
+from cli.paging import listed
 from cli.session import Session, fresh_request_id
 from core.errors import UnavailableError
 from core.names import geography_id, tenant_name
@@ -64,27 +65,16 @@ async def create(session: Session, name: str, display_name: str, strict: bool) -
         show_record(dict(zip(HEAD, row(answer.tenant), strict=True)))
 
 
-async def tenants_of(session: Session, geography: str, limit: int) -> list[Tenant]:
-    """Read pages until there are enough tenants, or no more."""
-    found: list[Tenant] = []
-    request = ListTenantsRequest(parent=geography)
-    while len(found) < limit:
-        request.page_size = min(limit - len(found), 1000)
-        page = await session.ask(lambda it: TenantServiceStub(it).ListTenants, request)
-        found += page.tenants
-        request.page_token = page.next_page_token
-        if not page.next_page_token:
-            break
-    return found[:limit]
-
-
 @tenant.command("list")
 @click.argument("geography")
 @limit_option
 @conversing
 async def list_(session: Session, geography: str, limit: int) -> None:
     """List the tenants of a geography, shard by shard."""
-    found = await tenants_of(session, geography_id(geography), limit)
+    request = ListTenantsRequest(parent=geography_id(geography))
+    found = await listed(
+        session, lambda it: TenantServiceStub(it).ListTenants, request, lambda page: page.tenants, limit=limit
+    )
     if session.as_json:
         show_json([message_json(it) for it in found])
     else:
