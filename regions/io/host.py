@@ -15,6 +15,7 @@ from typing import TypeAlias
 
 from core.errors import UnavailableError
 from regions.io.births import LENGTH, Bear, Born, Died, Message, Preloaded, framed, unframed
+from regions.io.last_words import SILENT, tail
 from regions.io.proc import State, seen
 
 PRELOAD_S = 30.0
@@ -84,7 +85,7 @@ class Host:
                 await host._preloaded
         except (TimeoutError, UnavailableError) as cause:
             await host.close()
-            raise UnavailableError(f"no process can be started: {last_line(log)}") from cause
+            raise UnavailableError(f"no process can be started: {(tail(log) or [SILENT])[-1]}") from cause
         except asyncio.CancelledError:
             await host.close()
             raise
@@ -219,18 +220,6 @@ def _forkserver(log: Path, theirs: socket.socket, life_fd: int, modules: Sequenc
             env={**os.environ, **ENVIRONMENT},
             start_new_session=True,
         )
-
-
-def last_line(path: Path) -> str:
-    """Read the last line of a log that says something; bounded, the log may be long."""
-    try:
-        with path.open("rb") as log:
-            log.seek(0, os.SEEK_END)
-            log.seek(max(0, log.tell() - 8192))
-            lines = log.read().decode(errors="replace").splitlines()
-    except OSError:
-        return "it left no log"
-    return next((line.strip() for line in reversed(lines) if line.strip()), "its log is empty")
 
 
 def _send(how: Callable[[int, int], None], pid: int, number: signal.Signals) -> None:

@@ -4,14 +4,15 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from core.errors import UnavailableError
-from core.io.hosted import FAILED, LOG, READY
+from core.io.hosted import READY
 from core.names import ControlPlaneId, NodeId
 from core.processes import ControlPlaneConfig, NodeConfig, StoreConfig
 from core.sharding import rendezvous_score
 from core.topology import Topology
 from regions.fleet import Member, Part, members
 from regions.io.fleet_file import Process
-from regions.io.host import Host, last_line
+from regions.io.host import Host
+from regions.io.last_words import OUTPUT, last_words
 from regions.io.proc import State
 
 ENTRIES: Mapping[Part, str] = {
@@ -20,7 +21,6 @@ ENTRIES: Mapping[Part, str] = {
     Part.NODE: "nodes.io.process:main",
 }
 MODULES = tuple(entry.partition(":")[0] for entry in ENTRIES.values())
-OUTPUT = "output.log"
 
 
 class Processes:
@@ -69,11 +69,7 @@ class Processes:
 
     def last_words(self, member: Member) -> str:
         """Find the line of a process that says best what went wrong."""
-        for name in (FAILED, OUTPUT, LOG):
-            path = self._folder / member.folder / name
-            if path.exists() and path.stat().st_size:
-                return last_line(path)
-        return "it said nothing"
+        return last_words(self._folder / member.folder)
 
     def _serves(self, member: Member) -> bool:
         if self.host.state(member.name) is State.DEAD:
