@@ -127,6 +127,7 @@ class Deeds:
             self._replay.reload()
 
     def _install(self, a: InstallSnapshot) -> None:
+        self._replay.pause()
         self._world.journal.save_snapshot(self._state.shard, a.tip, a.parts, self._installed(a))
 
     def _installed(self, a: InstallSnapshot) -> Done[DiskError | None]:

@@ -23,7 +23,7 @@ from nodes.pair_events import Jumped, LinkDown, LinkUp, MapRecord, Ordered
 from nodes.pair_rules import Rules, lease_granted_s
 from nodes.ports import CopyMeta, DiskError, Inbox, Journal, Links, Recovered
 from nodes.records import EMPTY, Generation
-from nodes.retries import RetryWindow
+from nodes.retries import USUAL_WINDOW, RetryWindow
 from nodes.subscription import Subscription
 from nodes.turn import Turn
 from nodes.views import (
@@ -41,6 +41,8 @@ from nodes.world import Tell, World
 
 SNAPSHOT_ENTRIES = 5_000
 TENANTS_CACHED = 65_536
+LOOK_RATIO = 0.4
+"""Of L/4: how often the clock is compared when nothing else happens."""
 FIRST = Fence(1, 1)
 NOTHING = Generation(0, 0, 0)
 
@@ -64,10 +66,10 @@ class NodeDriver:
         journal: Journal,
         links: Links[Frame],
         apps: AppTable,
-        window: RetryWindow,
         control: Control,
         tell: Tell,
         rules: Rules,
+        window: RetryWindow = USUAL_WINDOW,
         snapshot_entries: int = SNAPSHOT_ENTRIES,
     ) -> None:
         self.node = node
@@ -90,6 +92,7 @@ class NodeDriver:
             links=self._links,
             rules=rules,
             tell=tell,
+            look=self._look,
             snapshot_entries=snapshot_entries,
         )
         self._holdings: dict[ShardId, Holding] = {}
@@ -103,17 +106,22 @@ class NodeDriver:
         self._term = 0
         self._measured: set[NodeId] = set()
         self._beat: Timer | None = None
+        self._looking: Timer | None = None
+        self._seen_at = self._jumped_at = clock.now()
 
     def start(self) -> None:
         """Recover the copies from the journal and begin; call once, before anything else."""
         for recovered in self._journal.recover():
             self._hold(recovered)
+        self._seen_at = self._clock.now()
+        self._look_on()
         self._beat_on()
 
     def stop(self) -> None:
         """Stop timers and answer whoever still waits; nothing relies on it being called."""
-        if self._beat is not None:
-            self._beat.cancel()
+        for timer in (self._beat, self._looking):
+            if timer is not None:
+                timer.cancel()
         for holding in self._holdings.values():
             holding.stop()
 
@@ -123,6 +131,7 @@ class NodeDriver:
 
     def message(self, peer: NodeId, frame: Frame) -> None:
         """Take a frame from a peer, from either channel."""
+        self._look()
         self._links.watch(peer, self._clock.now()).heard = self._clock.now()
         for message in frame.messages:
             self._message(peer, message)
@@ -148,12 +157,12 @@ class NodeDriver:
         return frozenset(peer for holding in self._holdings.values() for peer in holding.partners()) - {self.node}
 
     def jumped(self, step_s: float) -> None:
-        """Note that the clock made a step between two loop turns: the process was stopped, or the loop blocked."""
-        if step_s <= self._timers.jump_s:
-            return
-        self._links.jumped(step_s, self._clock.now())
-        for holding in tuple(self._holdings.values()):
-            holding.feed(Jumped(step_s))
+        """Note that the clock made a step between two loop turns: the process was stopped, or the loop blocked.
+
+        The driver compares the clock itself whenever something happens; this adds nothing to what it knows already.
+        """
+        if self._clock.now() - self._jumped_at > step_s:
+            self._jump(step_s)
 
     def map_changed(
         self, assignments: Iterable[Assignment], overrides: Mapping[TenantName, ShardId] | None = None
@@ -166,10 +175,11 @@ class NodeDriver:
             known = self._map.get(assignment.shard)
             if known is None or known.fence < assignment.fence:
                 self._map[assignment.shard] = assignment
-                self._learn(assignment)
+            self._learn(self._map[assignment.shard])
 
     def submit(self, submitted: Submitted, done: Callable[[Outcome], None]) -> None:
         """Run a command; ``done`` gets the answer once it is committed, or the error (never raises)."""
+        self._look()
         try:
             holding = self._serving(submitted.tenant)
         except TwinholdError as error:
@@ -181,6 +191,7 @@ class NodeDriver:
         self, *, tenant: str, type_url: str, body: bytes, actor: str, done: Callable[[QueryOutcome], None]
     ) -> None:
         """Read; linearizable. A tenant of the form ``shards/N`` asks the shard itself (lists)."""
+        self._look()
         try:
             holding = self._serving(tenant)
         except TwinholdError as error:
@@ -251,6 +262,25 @@ class NodeDriver:
             "orphaned_total": sum(view.orphaned for view in views),
         }
 
+    def _look(self) -> None:
+        """Compare the clock with the last turn's, before old observations are acted upon."""
+        now = self._clock.now()
+        step_s, self._seen_at = now - self._seen_at, now
+        if step_s > self._timers.jump_s:
+            self._jump(step_s)
+
+    def _look_on(self) -> None:
+        self._look()
+        self._looking = self._clock.call_at(self._seen_at + self._timers.jump_s * LOOK_RATIO, self._look_on)
+
+    def _jump(self, step_s: float) -> None:
+        """Restart every silence above L/4; above L, no lease holds and nothing is answered until confirmed."""
+        self._jumped_at = self._seen_at = self._clock.now()
+        self._world.tell("clock.jumped", {"step_s": round(step_s, 3)})
+        self._links.jumped(step_s, self._jumped_at)
+        for holding in tuple(self._holdings.values()):
+            holding.feed(Jumped(step_s))
+
     def _message(self, peer: NodeId, message: Message) -> None:
         if isinstance(message, Heartbeat):
             reply = self._links.watch(peer, self._clock.now()).asked(
@@ -292,7 +322,7 @@ class NodeDriver:
             mine = Copy(self.node, self._journal.fresh_copy_id(assignment.shard))
             if mine in assignment.in_sync:
                 holding = self._hold(self._new_copy(assignment.shard))
-        if holding is not None:
+        if holding is not None and holding.fence < assignment.fence:
             holding.feed(MapRecord(assignment))
 
     def _changed(self, holding: Holding) -> None:
@@ -306,6 +336,9 @@ class NodeDriver:
         known = self._map.get(shard)
         if record is not None and (known is None or known.fence < record.fence):
             self._map[shard] = record
+        elif known is not None and holding.fence < known.fence:
+            holding.feed(MapRecord(known))  # a copy that was rebuilt has forgotten what its disk did not take
+            return
         self._ask_leases(holding)
         if holding.to_set_aside:
             self._set_aside(holding)
@@ -327,6 +360,7 @@ class NodeDriver:
 
     def _beat_on(self) -> None:
         """Send every partner a heartbeat, answer whoever waited too long; again after the interval."""
+        self._look()
         now = self._clock.now()
         partners = self.partners()
         for peer in sorted(partners):
@@ -353,7 +387,7 @@ class NodeDriver:
             self._world.tell("link.measured", {"peer": peer, "asked_ms": asked_ms, "seen_ms": round(trip_s * 1000, 3)})
 
     def _serving(self, tenant: str) -> Holding:
-        shard = self._shard_of(tenant)
+        shard = self.shard_of(tenant)
         holding = self._holdings.get(shard)
         if holding is not None:
             return holding
@@ -361,7 +395,8 @@ class NodeDriver:
             raise NotOwnerError(f"this node does not know who serves shard {shard}", shard=shard)
         raise not_owner(self._map[shard])
 
-    def _shard_of(self, tenant: str) -> ShardId:
+    def shard_of(self, tenant: str) -> ShardId:
+        """Find the shard that serves a tenant, as far as known here; raises NotFoundError or MalformedError."""
         shard = self._tenants.get(tenant)
         if shard is None:
             if len(self._tenants) >= TENANTS_CACHED:

@@ -101,6 +101,8 @@ class Holding:
 
     def feed(self, event: Event) -> None:
         """Give the machine an event; what its actions cause at once comes after it, in order."""
+        if not self._running:
+            self._world.look()
         self._events.append(event)
         if not self._running:
             self._run(None)
@@ -304,6 +306,7 @@ class Holding:
 
     def _wake(self) -> None:
         self._timer = None
+        self._world.look()
         self._run(self.pair.wake(self._world.clock.now()))
 
     def _rebuild(self) -> None:

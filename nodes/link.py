@@ -141,10 +141,9 @@ class LinkTable:
         link = self._links.get(peer)
         return NEVER_HEARD if link is None else link.replied
 
-    def heard_at(self, peer: NodeId) -> float:
+    def heard_at(self, peer: NodeId, now: float) -> float:
         """When the peer last gave a sign of life; the start of watching, and a grace, if it never did."""
-        link = self._links.get(peer)
-        return NEVER_HEARD if link is None else link.heard
+        return self.watch(peer, now).heard
 
     def refused(self, peer: NodeId) -> bool:
         """Say whether the peer's stream was reset and connects are refused."""

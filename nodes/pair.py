@@ -53,6 +53,8 @@ from nodes.views import CopyView, Role
 
 QUICK = (Durable, Flush)
 """Events of every write: they leave roles and peers alone, so nothing else needs a look after them."""
+WAKE_GAP_S = 0.001
+"""Between two wakes at least: a time that is rounded on its way must not become a storm."""
 
 
 class Pair:
@@ -191,7 +193,7 @@ class Pair:
         p = self.state
         actions = tuple(p.actions)
         p.actions.clear()
-        return Output(actions, self._wake_at(now))
+        return Output(actions, max(self._wake_at(now), now + WAKE_GAP_S))
 
     def _wake_at(self, now: float) -> float:
         p = self.state

@@ -77,7 +77,7 @@ def record_read(p: CopyState, assignment: Assignment | None, now: float) -> None
     if assignment.fence == p.fence and p.owner and assignment.solo and not p.meta.intents:
         p.thawed = False
     if p.ahead is not None and p.fence < p.ahead:
-        want_record(p, now + p.retry_s())
+        p.reading_at = now
 
 
 def learn(p: CopyState, assignment: Assignment, now: float) -> None:
@@ -134,11 +134,11 @@ def pursue(p: CopyState, now: float) -> None:
 
 def look_at(p: CopyState, now: float) -> float:
     """Say when ``pursue`` may find something new although nothing happens."""
-    at = min((a.retry_at for a in p.attempts.values() if not a.waiting), default=NEVER)
+    at = min((a.retry_at for a in p.attempts.values() if a.retry_at > now), default=NEVER)
     if p.role is Role.DRAINED:
         at = min(at, p.drain_from + DRAIN_MAX_S if now < p.drain_from + DRAIN_MAX_S else NEVER)
     for copy in p.others():
-        silent_at = p.leases.heard_at(copy.node) + p.timers.standby_silence_s
+        silent_at = p.leases.heard_at(copy.node, now) + p.timers.standby_silence_s
         at = min(at, silent_at + 1e-6 if silent_at >= now else now + p.retry_s())
     return at
 
@@ -184,7 +184,7 @@ def lost(p: CopyState, copy: Copy, now: float) -> str:
         return peer.unfit
     if p.leases.refused(copy.node):
         return "its stream was reset and connects are refused"
-    silent_s = now - p.leases.heard_at(copy.node)
+    silent_s = now - p.leases.heard_at(copy.node, now)
     if silent_s > p.timers.standby_silence_s:
         return f"silent for {silent_s:.2f} s"
     stalled = peer is not None and peer.acked < p.tip.lsn and now - peer.moved_at > 4 * p.timers.standby_silence_s
@@ -214,6 +214,7 @@ def _forget_what_was_under_way(p: CopyState) -> None:
     p.attempts.clear()
     p.joining, p.cancel, p.ahead = None, False, None if p.ahead is None or p.ahead <= p.fence else p.ahead
     p.contact, p.hello, p.incoming, p.thawed = False, 0, None, False
+    p.news_at = NEVER
 
 
 def _meet(p: CopyState, left: Fence, now: float, *, known: bool) -> None:

@@ -33,8 +33,8 @@ class Leases(Protocol):
         """When this node last answered, and so may have granted, a heartbeat of the peer; -inf: never."""
         ...
 
-    def heard_at(self, peer: NodeId) -> float:
-        """When the peer last gave a sign of life; the start of watching if it never did."""
+    def heard_at(self, peer: NodeId, now: float) -> float:
+        """When the peer last gave a sign of life; watched from now on, with a grace, if it never did."""
         ...
 
     def refused(self, peer: NodeId) -> bool:

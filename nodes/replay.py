@@ -43,6 +43,11 @@ class Replay:
         """Say whether the state is up to date."""
         return self.loaded and self.ledger.applied_lsn >= self.target_lsn
 
+    def pause(self) -> None:
+        """Stop until ``reload``: the journal is being replaced."""
+        self._life += 1
+        self.loaded = False
+
     def reload(self) -> None:
         """Throw the state away and build it anew from the snapshot and the journal, in slices."""
         self._life += 1
@@ -110,9 +115,9 @@ class Replay:
         records = self._guarded(self._next)
         if records is None or self._guarded(lambda: self._apply(records) or True) is None:
             return False
-        self._busy = bool(records) and self.ledger.applied_lsn < self.target_lsn
+        goes_on = self._busy = bool(records) and self.ledger.applied_lsn < self.target_lsn
         self._moved()
-        return self._busy
+        return goes_on
 
     def _next(self) -> Sequence[Record]:
         after = self.ledger.applied_lsn

@@ -1,0 +1,1 @@
+"""Simulated runs: production machines and drivers on virtual time."""

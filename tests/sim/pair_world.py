@@ -1,0 +1,476 @@
+"""One shard on three nodes under virtual time: production machines, driver and ledger, with everything failing.
+
+``run(seed)`` plays one schedule and returns what happened; a broken law raises ``BrokenLaw``. The same seed gives the
+same trace. Laws: what was acknowledged is in the log exactly once, where the answer said; reads are prefixes of it
+that hold everything acknowledged before they began; one node answers per epoch; and the shard comes back to life.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+from google.protobuf.empty_pb2 import Empty
+from google.protobuf.wrappers_pb2 import Int64Value, StringValue
+
+from chaos.sim.network import Network, Weather
+from chaos.sim.time import Host, World, host
+from core.assignments import Assignment, Copy, Fence
+from core.errors import TwinholdError
+from core.names import NodeId, ShardId, TenantName, tenant_name
+from core.sharding import home_shard
+from core.timers import timers
+from core.topology import Kind, Topology
+from nodes.app_table import AppTable, type_url
+from nodes.driver import NodeDriver
+from nodes.frames import Frame
+from nodes.ledger import Submitted
+from nodes.memory_journal import MemoryDisk, MemoryJournal
+from nodes.pair_rules import Rules
+from nodes.views import Answered, Order, Outcome, PrepareResult, PrepareShard, QueryAnswer, QueryOutcome, Role, TransferOrder
+from tests.fleets import small_fleet
+from tests.sim.log_app import LogApp
+from tests.sim.pair_store import NodeControl, Store, promote
+from twinhold.v1 import journal_pb2
+
+TIMERS = timers("fast")
+FAULTS_S = 4.0
+CALM_S = 4.0
+FSYNC_S = (0.0005, 0.006)
+CLIENTS = 3
+APPS = AppTable([LogApp()])
+COMMAND = type_url(StringValue)
+QUERY = type_url(Empty)
+TENANT_COMMAND = type_url(journal_pb2.TenantCommand)
+
+
+class BrokenLaw(AssertionError):
+    """What must never happen has happened."""
+
+
+@dataclass(slots=True)
+class Op:
+    """A client's write or read."""
+
+    kind: str
+    text: str
+    invoked: float
+    completed: float | None = None
+    place: int = 0
+    """Of an acknowledged write; from 1."""
+    seen: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class Tally:
+    """What a schedule came to."""
+
+    acked: int = 0
+    reads: int = 0
+    epochs: int = 0
+    served_by: set[NodeId] = field(default_factory=set)
+    trace: str = ""
+    orphans: int = 0
+    changes: tuple[str, ...] = ()
+
+
+class Machine:
+    """One node: host and disk outlive the process."""
+
+    def __init__(self, world: "PairWorld", node: NodeId) -> None:
+        self.node = node
+        self.world = world
+        self.host: Host = host(world.time, node, drift_ratio=TIMERS.drift_ratio / 2)
+        self.disks = 1
+        self.disk = MemoryDisk(f"{node}d1")
+        self.driver: NodeDriver | None = None
+        self.journal: MemoryJournal | None = None
+
+    def start(self) -> None:
+        """Begin a life."""
+        w = self.world
+        self.host.start()
+        self.journal = MemoryJournal(self.disk, self._fsync)
+        self.driver = NodeDriver(
+            topology=w.topology,
+            node=self.node,
+            timers=TIMERS,
+            clock=self.host,
+            spawn=self.host,
+            rng=w.time.chance,
+            journal=self.journal,
+            links=_Links(w.network, self.node),
+            apps=APPS,
+            control=NodeControl(w.time, w.store, self.host, lost_ratio=lambda: w.lost_ratio),
+            tell=lambda event, facts: w.time.note(f"{self.node} {event} {facts.get('epoch')}"),
+            rules=w.rules,
+            snapshot_entries=w.snapshot_entries,
+        )
+        self.driver.start()
+        self.driver.map_changed([w.store.records[w.shard]] if w.shard in w.store.records else [])
+        w.network.plug(self.node, self, tuple(n for n in w.nodes if n != self.node))
+
+    def crash(self, *, lose_disk: bool = False) -> None:
+        """End this life; unsynced deeds are lost down to any point."""
+        if self.driver is None or self.journal is None:
+            return
+        chance = self.world.time.chance
+        self.journal.crash(keep=chance.randint(0, self.journal.waiting))
+        self.driver = self.journal = None
+        self.host.crash()
+        self.world.network.gone(self.node)
+        if lose_disk:
+            self.disks += 1
+            self.disk = MemoryDisk(f"{self.node}d{self.disks}")
+
+    def message(self, peer: str, message: Frame) -> None:
+        """Take a frame."""
+        self._living().message(NodeId(peer), message)
+
+    def link_up(self, peer: str) -> None:
+        """Learn that a stream stands."""
+        self._living().link_up(NodeId(peer))
+
+    def link_down(self, peer: str, refused: bool) -> None:
+        """Learn that a stream broke."""
+        self._living().link_down(NodeId(peer), refused)
+
+    def _fsync(self, done: Callable[[], None]) -> None:
+        chance = self.world.time.chance
+        slow = 0.3 if chance.random() < 0.01 else 0.0
+        self.host.call_at(self.host.now() + chance.uniform(*FSYNC_S) + slow, done)
+
+    def _living(self) -> NodeDriver:
+        assert self.driver is not None, "a dead process was called"
+        return self.driver
+
+
+@dataclass(frozen=True, slots=True)
+class _Links:
+    network: Network[Frame]
+    node: NodeId
+
+    def send(self, peer: NodeId, message: Frame, *, bulk: bool = False) -> None:
+        self.network.send(self.node, peer, message, bulk=bulk)
+
+
+class PairWorld:
+    """The world of one schedule."""
+
+    def __init__(self, seed: int, *, rules: Rules, snapshot_entries: int = 60) -> None:
+        self.seed = seed
+        self.time = World(seed)
+        self.rules = rules
+        self.snapshot_entries = snapshot_entries
+        self.topology: Topology = small_fleet(99)
+        self.nodes: tuple[NodeId, ...] = tuple(node.id for node in self.topology.nodes)
+        self.store = Store(self.topology)
+        self.store.changed = self._spread
+        self.lost_ratio = 0.05
+        self.machines = {node: Machine(self, node) for node in self.nodes}
+        hosts: dict[str, Host] = {node: machine.host for node, machine in self.machines.items()}
+        self.network: Network[Frame] = Network(self.time, hosts, Weather(jitter_s=0.002, break_ratio=0.0005))
+        self.tenant: TenantName = tenant_name(f"tenants/{self.topology.geographies[0].id}/acme")
+        self.shard: ShardId = home_shard(self.tenant, self.topology.geographies[0])
+        self.ops: list[Op] = []
+        self.answered_by: dict[Fence, NodeId] = {}
+        self.calm = False
+        self._term = 1
+        self._texts = 0
+
+    def run(self) -> Tally:
+        """Play the schedule and judge it."""
+        self._begin()
+        self.time.run(FAULTS_S)
+        self._heal()
+        self.time.run(FAULTS_S + CALM_S)
+        return self._judge()
+
+    def _begin(self) -> None:
+        for machine in self.machines.values():
+            machine.start()
+        copies = []
+        for node in self.nodes[:2]:
+            journal = self.machines[node].journal
+            assert journal is not None, "it was just started"
+            copies.append(Copy(node, journal.fresh_copy_id(self.shard)))
+        self.store.put(Assignment(self.shard, Kind.COLLAB, 1, 1, copies[0], copies[1]))
+        for number in range(CLIENTS):
+            self.time.after(0.05 + 0.01 * number, lambda: self._client_write(create=True))
+            self.time.after(0.3 + 0.02 * number, self._client_read)
+        self.time.after(0.1, self._lead)
+        self.time.after(0.2, self._fault)
+
+    # Clients: closed loops that retry the same request until it is answered.
+
+    def _client_write(self, *, create: bool = False) -> None:
+        self._texts += 1
+        op = Op("write", f"w{self._texts}", self.time.now)
+        if not create:
+            self.ops.append(op)
+            submitted = Submitted(
+                str(self.tenant), "log", StringValue(value=op.text).SerializeToString(), COMMAND, "ada", op.text
+            )
+        else:
+            body = journal_pb2.TenantCommand(create=journal_pb2.CreateTenantCommand(display_name="Acme"))
+            submitted = Submitted(str(self.tenant), "tenant", body.SerializeToString(), TENANT_COMMAND, "ada", "create")
+        self._attempt(op, submitted)
+
+    def _attempt(self, op: Op, submitted: Submitted) -> None:
+        tried = [False]
+
+        def again() -> None:
+            if not tried[0] and op.completed is None:
+                tried[0] = True
+                self._attempt(op, submitted)
+
+        def done(outcome: Outcome, node: NodeId) -> None:
+            if isinstance(outcome, TwinholdError) or op.completed is not None:
+                self.time.after(self.time.chance.uniform(0.005, 0.05), again)
+                return
+            self._answered(op, outcome, node)
+            self.time.after(self.time.chance.uniform(0.001, 0.03), self._client_write)
+
+        self.time.after(self.time.chance.uniform(0.3, 0.6), again)
+        target = self._target()
+        machine = self.machines[target]
+        if machine.driver is not None:
+            arrive = machine.host.guard(
+                lambda: machine._living().submit(submitted, lambda outcome: self._back(machine, outcome, done))
+            )
+            self.time.after(self.time.chance.uniform(0.0002, 0.003), arrive)
+
+    def _back(self, machine: Machine, outcome: Outcome, done: Callable[[Outcome, NodeId], None]) -> None:
+        """Bring an answer back, or lose it."""
+        if isinstance(outcome, Answered):
+            self._one_per_epoch(machine)
+        if self.calm or self.time.chance.random() > 0.02:
+            self.time.after(self.time.chance.uniform(0.0002, 0.003), lambda: done(outcome, machine.node))
+
+    def _one_per_epoch(self, machine: Machine) -> None:
+        assert machine.driver is not None, "a dead process answered"
+        view = machine.driver.report(complete=True)[0]
+        if view.role not in (Role.PRIMARY, Role.DRAINED):
+            return  # the answer to a forwarded request, passed on
+        first = self.answered_by.setdefault(view.fence, machine.node)
+        if first != machine.node:
+            raise BrokenLaw(f"{first} and {machine.node} both answered in epoch {view.fence.epoch}")
+
+    def _answered(self, op: Op, outcome: Answered, node: NodeId) -> None:
+        op.completed = self.time.now
+        if outcome.type_url.endswith("Int64Value"):
+            op.place = Int64Value.FromString(outcome.body).value
+        self.time.note(f"{op.text} is acknowledged by {node} at {outcome.lsn}")
+
+    def _client_read(self) -> None:
+        op = Op("read", "", self.time.now)
+        machine = self.machines[self._target()]
+
+        def done(outcome: QueryOutcome) -> None:
+            if isinstance(outcome, QueryAnswer):
+                op.completed = self.time.now
+                text = "".join(StringValue.FromString(body).value for _, body in outcome.parts)
+                op.seen = tuple(text.split("\n")) if text else ()
+                self.ops.append(op)
+
+        if machine.driver is not None:
+            ask = machine.host.guard(
+                lambda: machine._living().query(
+                    tenant=str(self.tenant), type_url=QUERY, body=b"", actor="ada", done=done
+                )
+            )
+            self.time.after(self.time.chance.uniform(0.0002, 0.003), ask)
+        self.time.after(self.time.chance.uniform(0.01, 0.06), self._client_read)
+
+    def _target(self) -> NodeId:
+        record = self.store.records[self.shard]
+        if self.calm or self.time.chance.random() < 0.8:
+            return record.primary.node
+        return self.time.chance.choice(self.nodes)
+
+    # The leader: judges by what it sees, and sometimes wrongly.
+
+    def _spread(self, assignment: Assignment) -> None:
+        self.time.note(f"record {assignment.epoch} {assignment.primary.node} {assignment.standby} {assignment.reason}")
+        for machine in self.machines.values():
+            learn = machine.host.guard(lambda m=machine: m.driver and m._living().map_changed([assignment]))  # type: ignore[misc]  # bound per turn
+            if self.time.chance.random() < 0.9:
+                self.time.after(self.time.chance.uniform(0.005, 0.4), learn)
+
+    def _lead(self) -> None:
+        self.time.after(0.08, self._lead)
+        record = self.store.records[self.shard]
+        primary = self.machines[record.primary.node]
+        suspect = not self.calm and self.time.chance.random() < 0.02
+        if record.standby is not None and (not _lives(primary) or suspect or self._unfit(primary)):
+            self._prepare(record)
+        elif record.standby is None:
+            self._order(record, Order.ADD, self._spare(record))
+        elif not self.calm and self.time.chance.random() < 0.06:
+            order = self.time.chance.choice((Order.SWAP, Order.SWITCHOVER, Order.SWITCHOVER, Order.CANCEL))
+            self._order(record, order, self._spare(record) if order is Order.SWAP else None)
+        for machine in self.machines.values():
+            if machine.driver is not None and not machine.host.frozen and self.time.chance.random() < 0.3:
+                machine._living().map_changed([record])
+
+    def _unfit(self, machine: Machine) -> bool:
+        """Say whether the primary's node reports that it can't serve, or holds another copy than the named one."""
+        if machine.driver is None or machine.host.frozen:
+            return False
+        views = machine.driver.report(complete=True)
+        copy = self.store.records[self.shard].primary.copy_id
+        return any(view.complaint for view in views) or copy not in [view.copy_id for view in views]
+
+    def _prepare(self, record: Assignment) -> None:
+        assert record.standby is not None, "somebody to promote"
+        standby = self.machines[record.standby.node]
+        if standby.driver is None or standby.host.frozen:
+            return
+
+        def ready(results: "list[PrepareResult] | tuple[PrepareResult, ...]") -> None:
+            if results[0].ready:
+                promote(self.store, self.shard, record.fence)
+
+        standby._living().prepare(
+            [PrepareShard(self.shard, record.fence)], self._term, lambda results: ready(list(results))
+        )
+
+    def _spare(self, record: Assignment) -> NodeId | None:
+        used = {copy.node for copy in record.in_sync}
+        spare = [n for n in self.nodes if n not in used and _lives(self.machines[n])]
+        return self.time.chance.choice(spare) if spare else None
+
+    def _order(self, record: Assignment, order: Order, target: NodeId | None) -> None:
+        primary = self.machines[record.primary.node]
+        if order in (Order.ADD, Order.SWAP) and target is None:
+            return
+        if primary.driver is not None and not primary.host.frozen:
+            primary._living().transfer([TransferOrder(self.shard, record.fence, order, target, "")], self._term)
+
+    # Faults.
+
+    def _fault(self) -> None:
+        if self.calm:
+            return
+        chance = self.time.chance
+        self.time.after(chance.uniform(0.1, 0.6), self._fault)
+        node = chance.choice(self.nodes)
+        machine = self.machines[node]
+        match chance.choice(("crash", "crash", "freeze", "cut", "cut", "disk", "weather")):
+            case "crash" if _lives(machine):
+                machine.crash(lose_disk=chance.random() < 0.1 and self._may_lose(node))
+                self.time.after(chance.uniform(0.02, 1.0), lambda: self._revive(machine))
+            case "freeze" if _lives(machine):
+                machine.host.freeze()
+                self.time.after(chance.uniform(0.05, 1.0), lambda: _thaw(machine))
+            case "cut":
+                peer = chance.choice([n for n in self.nodes if n != node])
+                self.network.cuts |= {(node, peer)} | ({(peer, node)} if chance.random() < 0.6 else set())
+                self.time.after(chance.uniform(0.1, 0.8), self.network.mend)
+            case "disk" if machine.journal is not None and not machine.host.frozen:
+                machine.journal.fail_next("no space left", kept=chance.random() < 0.5)
+            case "weather":
+                self.lost_ratio = chance.choice((0.0, 0.1, 0.5))
+            case _:
+                pass
+
+    def _may_lose(self, node: NodeId) -> bool:
+        """One disk may be lost while another copy in sync stands: more is outside of what a pair survives."""
+        record = self.store.records[self.shard]
+        named = any(copy.node == node for copy in record.in_sync)
+        return not named or (record.standby is not None and self._disks_lost() == 0)
+
+    def _disks_lost(self) -> int:
+        return sum(machine.disks - 1 for machine in self.machines.values())
+
+    def _revive(self, machine: Machine) -> None:
+        if machine.driver is None:
+            machine.start()
+
+    def _heal(self) -> None:
+        self.calm = True
+        self.lost_ratio = 0.0
+        self.network.weather.break_ratio = 0.0
+        self.network.mend()
+        for machine in self.machines.values():
+            _thaw(machine)
+            self._revive(machine)
+
+    # Judgement.
+
+    def _judge(self) -> Tally:
+        writes = [op for op in self.ops if op.kind == "write"]
+        reads = [op for op in self.ops if op.kind == "read"]
+        if not reads or reads[-1].completed is None or reads[-1].invoked < FAULTS_S + CALM_S - 0.5:
+            raise BrokenLaw(f"the shard did not come back to life: {self._state()}")
+        log = max((read.seen for read in reads), key=len)
+        _once_and_in_place(writes, log, until=self.time.now - 0.5)
+        _reads_hold(reads, writes, log)
+        return Tally(
+            acked=sum(op.completed is not None for op in writes),
+            reads=len(reads),
+            epochs=self.store.records[self.shard].epoch,
+            served_by=set(self.answered_by.values()),
+            trace=self.time.trace_hash,
+            orphans=sum(len(machine.disk.orphans) for machine in self.machines.values()),
+            changes=tuple(record.reason for record in self.store.history),
+        )
+
+    def _state(self) -> str:
+        views = [
+            view for m in self.machines.values() if m.driver is not None for view in m.driver.report(complete=True)
+        ]
+        return f"{self.store.records[self.shard]} {views}"
+
+
+def run(seed: int, *, rules: Rules | None = None) -> Tally:
+    """Play one schedule; what breaks a law names the seed and how to play it again."""
+    world = PairWorld(seed, rules=rules or Rules())
+    try:
+        return world.run()
+    except AssertionError as broken:
+        again = f"python -m tests.sim.pair_world {seed}"
+        raise BrokenLaw(f"seed {seed}: {broken or repr(broken)}\nplay it again: {again}") from broken
+
+
+def _lives(machine: Machine) -> bool:
+    return machine.driver is not None and not machine.host.frozen
+
+
+def _thaw(machine: Machine) -> None:
+    if machine.host.frozen and machine.host.alive:
+        machine.host.thaw()
+
+
+def _once_and_in_place(writes: list[Op], log: tuple[str, ...], *, until: float) -> None:
+    if len(set(log)) < len(log):
+        raise BrokenLaw("a write is in the log twice")
+    for op in writes:
+        if op.completed is None or op.completed > until:
+            continue
+        if log[op.place - 1 : op.place] != (op.text,):
+            raise BrokenLaw(f"acknowledged {op.text} is not at {op.place} of {len(log)}")
+
+
+def _reads_hold(reads: list[Op], writes: list[Op], log: tuple[str, ...]) -> None:
+    acked = sorted((op.completed, op.place) for op in writes if op.completed is not None)
+    seen = sorted((read.completed, len(read.seen)) for read in reads if read.completed is not None)
+    known = sorted(acked + seen)
+    for read in reads:
+        if read.seen != log[: len(read.seen)]:
+            raise BrokenLaw(f"a read at {read.invoked:.3f} shows what the log does not hold")
+        due = max((place for when, place in known if when is not None and when < read.invoked), default=0)
+        if len(read.seen) < due:
+            raise BrokenLaw(f"a stale read at {read.invoked:.3f}: {len(read.seen)} entries, {due} were known")
+    by_time = sorted((op.invoked, op.completed, op.place) for op in writes if op.completed is not None)
+    for (_, before, place), (later, _, next_place) in pairwise(by_time):
+        if before < later and next_place < place:
+            raise BrokenLaw(f"a write acknowledged at {before:.3f} stands after one that began at {later:.3f}")
+
+
+if __name__ == "__main__":
+    import sys
+
+    for text in sys.argv[1:]:
+        found = PairWorld(int(text), rules=Rules())
+        found.time.tell = lambda line: sys.stdout.write(line + "\n") and None
+        sys.stdout.write(f"{found.run()}\n")
