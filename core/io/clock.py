@@ -12,10 +12,14 @@ def boottime_s() -> float:
 
 
 class LoopClock:
-    """Time and slices of work on one event loop; the loop's own timers run on CLOCK_MONOTONIC, only waits use them."""
+    """Time and slices of work on one event loop; the loop's own timers run on CLOCK_MONOTONIC, only waits use them.
+
+    ``before``, when set, runs before every timer: a clock that jumped is noticed before anything acts on it.
+    """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
+        self.before: Callable[[], None] | None = None
         self._steps: deque[Callable[[], bool]] = deque()
 
     def now(self) -> float:
@@ -28,7 +32,7 @@ class LoopClock:
 
     def call_at(self, when: float, callback: Callable[[], None]) -> asyncio.TimerHandle:
         """Run ``callback`` once ``now() >= when``."""
-        return self._loop.call_later(max(0.0, when - boottime_s()), callback)
+        return self._loop.call_later(max(0.0, when - boottime_s()), self._due, callback)
 
     def later(self, callback: Callable[[], None]) -> None:
         """Run ``callback`` at the next turn."""
@@ -39,6 +43,11 @@ class LoopClock:
         self._steps.append(step)
         if len(self._steps) == 1:
             self._loop.call_soon(self._turn)
+
+    def _due(self, callback: Callable[[], None]) -> None:
+        if self.before is not None:
+            self.before()
+        callback()
 
     def _turn(self) -> None:
         step = self._steps[0]

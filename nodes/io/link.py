@@ -32,8 +32,11 @@ Read: TypeAlias = Callable[[], Awaitable[pb.Frame | None]]
 Write: TypeAlias = Callable[[bytes], Awaitable[None]]
 
 BACKOFF_S = (0.05, 0.5)
+PACE_S = 0.001
+"""Between two writes: what is ready first goes at once, what follows closely goes together."""
 PATIENCE_S = 0.15
 """How much longer the higher id waits, for the lower one to open the stream."""
+ENDED: tuple[type[Exception], ...] = (*BROKEN, TimeoutError)
 OPEN_S = 1.0
 """An opened stream must be accepted within this, plus the round trip; a frozen process never accepts."""
 
@@ -211,7 +214,7 @@ class Link:
         line = channel(self.peer.endpoint, own_connection=True)
         try:
             await self._ride(replicate_over(line))
-        except (*BROKEN, TimeoutError):
+        except ENDED:
             return
         except asyncio.CancelledError:
             if _ending():
@@ -250,7 +253,7 @@ class Link:
         for end in ends:
             if isinstance(end, TwinholdError):
                 warn("link.refused", peer=self.peer.id, message=end.message)
-            elif isinstance(end, Exception) and not isinstance(end, (*BROKEN, TimeoutError)):
+            elif isinstance(end, Exception) and not isinstance(end, ENDED):
                 raise end
 
     async def _read(self, stream: Stream, read: Read, accepted: Callable[[], Awaitable[None]] | None) -> None:
@@ -282,6 +285,7 @@ def _ending() -> bool:
 async def _write(outbox: Outbox, write: Write) -> None:
     while True:
         await write(await outbox.take())
+        await asyncio.sleep(PACE_S)
 
 
 async def _next(call: aio.StreamStreamCall[bytes, pb.ReplicateResponse]) -> pb.Frame | None:

@@ -3,7 +3,7 @@
 import asyncio
 import time
 import traceback
-from collections.abc import Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
 from random import Random
@@ -12,15 +12,17 @@ from core.assignments import Assignment
 from core.gate import LoopbackPolicy
 from core.io import map_feed
 from core.io.clock import LoopClock
-from core.io.hosted import Life, run_hosted, watch_jumps
+from core.io.hosted import Life, run_hosted
 from core.io.json_log import tell, warn
+from core.io.jumps import JumpWatch
 from core.io.serve import Server
-from core.names import ShardId, TenantName, tenant_name
+from core.names import NodeId, ShardId, TenantName, tenant_name
 from core.processes import NodeConfig
 from core.timers import Timers, timers
 from nodes.api import commands, node_service, replication
 from nodes.api.intake import Intake
 from nodes.driver import NodeDriver
+from nodes.frames import Frame
 from nodes.io import streams
 from nodes.io.app_registry import installed_apps
 from nodes.io.control import LeaderControl
@@ -33,6 +35,7 @@ from nodes.io.report_book import ReportBook
 from nodes.io.reporter import Reporter
 from nodes.io.sqlite_journal import SqliteJournal
 from nodes.pair_rules import Rules
+from nodes.ports import Inbox
 from nodes.retries import USUAL_WINDOW
 from nodes.shedding import Shedder
 from twinhold.v1 import command_service_pb2_grpc, node_service_pb2_grpc
@@ -93,7 +96,10 @@ class _Node:
             control=control,
             tell=lambda event, facts: tell(event, **facts),
         )
-        self._links.plug(self.driver.inbox())
+        self._jumps = JumpWatch(self._timers.jump_s, self._jumped)
+        clock.before = self._jumps.check
+        inbox = self.driver.inbox()
+        self._links.plug(Inbox(self._checked(inbox.message), inbox.up, inbox.down))
         self._follower = MapFollower(
             topology, self._control_planes, data_dir=data_dir, clock=clock, chance=chance, changed=self._map_changed
         )
@@ -136,7 +142,7 @@ class _Node:
             ("reports", self._reporter.run()),
             ("probes", self._prober.run()),
             ("lag", self._lag.run()),
-            ("jumps", watch_jumps(self._timers.jump_s, self._jumped)),
+            ("jumps", self._jumps.run()),
             ("partners", self._keep_links()),
         ):
             self._own(name, work)
@@ -176,6 +182,13 @@ class _Node:
         while True:
             await asyncio.sleep(self._timers.probe_s)
             self._links.follow(self.driver.partners())
+
+    def _checked(self, message: Callable[[NodeId, Frame], None]) -> Callable[[NodeId, Frame], None]:
+        def checked(peer: NodeId, frame: Frame) -> None:
+            self._jumps.check()
+            message(peer, frame)
+
+        return checked
 
     def _jumped(self, step_s: float) -> None:
         warn("clock.jumped", step_s=round(step_s, 3))

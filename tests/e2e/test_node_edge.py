@@ -298,3 +298,30 @@ async def test_a_taken_port_is_one_line_and_exit_code_1(pair: TwoNodes, tmp_path
 
 async def test_a_node_ends_with_its_host(pair: TwoNodes) -> None:
     assert await asyncio.to_thread(pair.processes[AMS].leave) == 0
+
+
+async def test_a_primary_that_was_frozen_and_replaced_serves_nothing_and_follows(pair: TwoNodes) -> None:
+    await pair.submit(FRA, post("before"))
+    pair.processes[FRA].freeze()
+    for shard in list(pair.control.map.shards):
+        pair.control.promote(shard)
+    await pair.submit_until_done(AMS, post("meanwhile"))
+    pair.processes[FRA].thaw()
+    await until(lambda: pair.control.copies[(FRA, pair.shard)].role == node_pb.CopyReport.ROLE_OUT)
+    with pytest.raises(TwinholdError) as caught:
+        await pair.submit(FRA, post("too late"))
+    assert caught.value.facts["owner"] == AMS
+    assert await pair.posts(AMS) == ["before", "meanwhile"]
+
+
+async def test_a_standby_that_was_frozen_is_evicted_and_taken_in_again(pair: TwoNodes) -> None:
+    pair.processes[AMS].freeze()
+    await pair.submit_until_done(FRA, post("alone"))
+    pair.processes[AMS].thaw()
+    assert await pair.control.transfer(pair.shard, node_pb.TransferOrder.KIND_ADD, AMS) == ""
+    await until(lambda: not pair.control.map.shards[pair.shard].solo)
+    assert pair.control.map.shards[pair.shard].primary.node == FRA
+    pair.processes[FRA].kill()
+    pair.control.promote(pair.shard)
+    await pair.submit_until_done(AMS, post("together"))
+    assert await pair.posts(AMS) == ["alone", "together"]
