@@ -160,7 +160,7 @@ class MemoryJournal:
     def read(self, shard: ShardId, *, after_lsn: int, limit_bytes: int) -> list[Record]:
         """Read records in order, at least one if there is one, then until the limit."""
         shelf = self._disk.shelves.get(shard)
-        before = self.tip_at(shard, after_lsn)
+        before = self._place(shard, after_lsn)
         if shelf is None or before is None:
             return []
         taken, size = list[Record](), 0
@@ -172,7 +172,17 @@ class MemoryJournal:
         return checked_run(shard, before, taken, until_lsn=shelf.tip.lsn)
 
     def tip_at(self, shard: ShardId, lsn: int) -> Tip | None:
-        """Look the hash at a place up."""
+        """Look the hash at a place up; raises DamagedError."""
+        place = self._place(shard, lsn)
+        if place is not None and lsn > self._floor(shard):
+            self.read(shard, after_lsn=lsn - 1, limit_bytes=1)
+        return place
+
+    def _floor(self, shard: ShardId) -> int:
+        shelf = self._disk.shelves.get(shard)
+        return 0 if shelf is None else shelf.floor.lsn
+
+    def _place(self, shard: ShardId, lsn: int) -> Tip | None:
         shelf = self._disk.shelves.get(shard)
         if shelf is None:
             return EMPTY if lsn == 0 else None
@@ -252,7 +262,7 @@ class MemoryJournal:
 
     def _save_snapshot(self, shard: ShardId, tip: Tip, parts: list[bytes]) -> None:
         shelf = self._shelf(shard)
-        own = self.tip_at(shard, tip.lsn) == tip
+        own = self._place(shard, tip.lsn) == tip
         shelf.records = shelf.records[shelf.index(tip.lsn) :] if own else []
         shelf.floor = tip
         shelf.snapshot = (tip, parts, snapshot_hash(shard, tip, parts))
