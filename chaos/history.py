@@ -149,16 +149,15 @@ def _posts(fields: Mapping[str, object], number: int) -> tuple[Seen, ...]:
     posts = fields.get("posts")
     if not isinstance(posts, list):
         raise MalformedLineError(number, "posts: a list of [seq, text]", posts)
-    for post in posts:
-        if (
-            not isinstance(post, list)
-            or len(post) != 2
-            or type(post[0]) is not int
-            or post[0] > SEQ_MAX
-            or not isinstance(post[1], str | None)
-        ):
-            raise MalformedLineError(number, "posts: each [seq, text]", post)
-    return tuple((seq, text) for seq, text in posts)
+    # By whole columns: a history holds millions of these.
+    if not posts:
+        return ()
+    if set(map(type, posts)) != {list} or set(map(len, posts)) != {2}:
+        raise MalformedLineError(number, "posts: each [seq, text]", posts)
+    seqs, texts = zip(*posts, strict=True)
+    if set(map(type, seqs)) != {int} or not set(map(type, texts)) <= {str, type(None)} or max(seqs) > SEQ_MAX:
+        raise MalformedLineError(number, "posts: each [seq, text]", posts)
+    return tuple(zip(seqs, texts, strict=True))
 
 
 def _outcome(fields: Mapping[str, object], number: int) -> Outcome:

@@ -66,7 +66,10 @@ class Judge:
     def take(self, line: Line, number: int) -> None:
         """Take one line; ``number`` is its place in the file, from 1."""
         self._one_line_per_operation(line, number)
-        channel = self._channels.setdefault((line.tenant, line.channel), _Channel())
+        name = (line.tenant, line.channel)
+        channel = self._channels.get(name)
+        if channel is None:
+            channel = self._channels[name] = _Channel()
         match line:
             case Post():
                 self._take_post(channel, line, number)

@@ -58,6 +58,8 @@ class Injector:
         self._fleet = fleet
         self._journal = journal
         self._clock_s = clock_s
+        self._doors: dict[int, Mapping[str, str]] = {}
+        """By entry, the processes that it is done to, and where each is knocked at."""
 
     async def inject(self, name: str, deed: Deed, target: Target) -> Entry:
         """Note a fault, then do it; ``at_s`` of the entry is the moment just before it is done."""
@@ -70,10 +72,10 @@ class Injector:
 
     def note(self, name: str, deed: Deed, target: Target) -> Entry:
         """Note in the journal what is about to be done."""
-        pids = self._fleet.pids
-        wanted = self._wanted(deed, target) if deed.harms else {}
-        stopped = identified({process: pids[process] for process in wanted if process in pids})
-        entry = Entry(len(self._journal.entries) + 1, name, deed, str(target), self._clock_s(), stopped)
+        pids, number = self._fleet.pids, len(self._journal.entries) + 1
+        wanted = self._doors[number] = self._wanted(deed, target)
+        stopped = {process: pids[process] for process in wanted if process in pids} if deed.harms else {}
+        entry = Entry(number, name, deed, str(target), self._clock_s(), identified(stopped))
         self._journal.entries.append(entry)
         self._journal.write()
         entry.at_s = self._clock_s()
@@ -81,7 +83,7 @@ class Injector:
 
     async def effective(self, entry: Entry, target: Target) -> Receipt:
         """Take the receipt: what the kernel says of each process, and what a client sees of it."""
-        wanted = self._wanted(entry.deed, target)
+        wanted = self._doors[entry.number]
         if entry.deed is Deed.RESTART:
             await self._ready(target)
         canaries = await asyncio.gather(*(knock(endpoint) for endpoint in wanted.values()))

@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import platform
+import shutil
 import signal
 import sys
 import time
@@ -26,7 +27,7 @@ from chaos.report import page, sentence
 from chaos.run import Cores, Done, LoadFigures, Run
 from chaos.scenario import Scenario
 from chaos.told import planned_gaps, rejoined, trips
-from chaos.verdict import EXIT_CODES, SETTLE_S, Verdict, document, verdict
+from chaos.verdict import EXIT_CODES, SETTLE_S, Outcome, Verdict, document, verdict
 from core.errors import AlreadyExistsError, TwinholdError
 from core.io.hosted import write_whole
 from core.names import ControlPlaneId, DcId, dc_of
@@ -121,6 +122,9 @@ async def _interruptible(
     write_whole(folder / "verdict.json", json.dumps(document(rehearsed, judged), indent=2) + "\n")
     write_whole(folder / "report.html", page(rehearsed, judged))
     sys.stdout.write(told(rehearsed, judged, folder))
+    if judged.outcome is Outcome.PASS:
+        # The nodes' journals are evidence, and large; without a failure there is nothing to look for in them.
+        shutil.rmtree(folder / "fleet", ignore_errors=True)
     return EXIT_CODES[judged.outcome]
 
 
@@ -180,7 +184,7 @@ async def _play(stage: Stage, player: Player) -> Seen:
     began_wall_ms = time.time_ns() // 1_000_000
     measuring = asyncio.create_task(_steady(stage))
     try:
-        await player.run()
+        await stage.guarded(player.run())
     finally:
         if not measuring.done():
             measuring.cancel()

@@ -1,7 +1,7 @@
 """A rehearsal under way: the fleet, its load and probes, and what is seen of them meanwhile."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -96,6 +96,18 @@ class Stage:
             asyncio.create_task(self._listen("probe", self.probe)),
         ]
         await self.load.send(do="start", begin_ns=self.begin_ns)
+
+    async def guarded(self, work: Coroutine[None, None, None]) -> None:
+        """Do something while the load runs, and give it up when the load or the probes end by themselves."""
+        task = asyncio.create_task(work)
+        try:
+            await asyncio.wait({task, *self._stopped.values()}, return_when=asyncio.FIRST_COMPLETED)
+            for stopped in self._stopped.values():
+                if stopped.done():
+                    stopped.result()
+            await task
+        finally:
+            task.cancel()
 
     async def stop(self) -> LoadFigures:
         """Stop load and probes, and wait for the final answers of what they sent.
