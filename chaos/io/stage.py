@@ -100,12 +100,15 @@ class Stage:
     async def guarded(self, work: Coroutine[None, None, None]) -> None:
         """Do something while the load runs, and give it up when the load or the probes end by themselves."""
         task = asyncio.create_task(work)
+        for stopped in self._stopped.values():
+            stopped.add_done_callback(lambda _: task.cancel())
         try:
-            await asyncio.wait({task, *self._stopped.values()}, return_when=asyncio.FIRST_COMPLETED)
+            await task
+        except asyncio.CancelledError:
             for stopped in self._stopped.values():
                 if stopped.done():
                     stopped.result()
-            await task
+            raise
         finally:
             task.cancel()
 
