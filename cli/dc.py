@@ -10,6 +10,7 @@ from cli.operations import carry_out
 from cli.options import confirm, conversing, plan_option, reason_option, wait_option, yes_option
 from cli.output import Table, bare, moment, note, show_json, show_record, show_table
 from cli.session import Session, fresh_request_id
+from core.errors import RefusedBySafetyError
 from core.names import dc_id
 from twinhold.v1.data_center_pb2 import DataCenter
 from twinhold.v1.data_center_service_pb2 import (
@@ -155,7 +156,11 @@ async def drain(
     confirm(f"Drain {bare(request.name)}: {counts(planned)}; {afterwards(planned)}. Go on?", yes=yes)
     request.validate_only = False
     request.request_id = fresh_request_id()
-    answer = await session.ask(lambda it: DataCenterServiceStub(it).DrainDataCenter, request)
+    try:
+        answer = await session.ask(lambda it: DataCenterServiceStub(it).DrainDataCenter, request)
+    except RefusedBySafetyError as error:
+        remedy = "wait until it is safe, or add --accept-exposure"
+        raise RefusedBySafetyError(f"{error.message}: {remedy}", violations=error.violations) from error
     await carry_out(session, answer.operation, wait=wait)
     return None
 

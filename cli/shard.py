@@ -75,7 +75,7 @@ async def show(session: Session, name: str) -> None:
 
 def possible(request_name: str, what: str) -> int:
     """Tell that a change passed the gates; returns the exit code that says it is pending."""
-    note(f"{bare(request_name)}: {what} is possible now")
+    note(f"shard {bare(request_name)}: {what} is possible now")
     return Exit.CHANGES_PENDING
 
 
