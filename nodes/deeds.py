@@ -122,16 +122,19 @@ class Deeds:
         if found is not None and found.hash != a.keep.hash:
             self._host.feed(CutMismatch(a.keep.lsn))
             return
-        self._world.journal.truncate(self._state.shard, keep_lsn=a.keep.lsn, orphan=True, done=self._then(Cut(a.cuts)))
-        if self._replay.ledger.applied_lsn > a.keep.lsn:
-            self._replay.reload()
+        stale = self._replay.ledger.applied_lsn > a.keep.lsn
+        if stale:
+            self._replay.pause()
+        then = self._reloading(a.cuts) if stale else self._then(Cut(a.cuts))
+        self._world.journal.truncate(self._state.shard, keep_lsn=a.keep.lsn, orphan=True, done=then)
 
     def _install(self, a: InstallSnapshot) -> None:
         self._replay.pause()
-        self._world.journal.save_snapshot(self._state.shard, a.tip, a.parts, self._installed(a))
+        self._world.journal.save_snapshot(self._state.shard, a.tip, a.parts, self._reloading(a.cuts))
 
-    def _installed(self, a: InstallSnapshot) -> Done[DiskError | None]:
-        then = self._then(Cut(a.cuts))
+    def _reloading(self, cuts: int) -> Done[DiskError | None]:
+        """Build the state anew once the disk shows the new journal: before, it would show what is gone."""
+        then = self._then(Cut(cuts))
 
         def done(error: DiskError | None, /) -> None:
             if not self._over and error is None:

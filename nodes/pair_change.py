@@ -119,7 +119,7 @@ def ask(p: CopyState, node: NodeId, now: float) -> None:
 
 def pursue(p: CopyState, now: float) -> None:
     """Bring what is under way one step further: bind a caught-up learner, propose what is ready, evict the lost."""
-    if not p.owner or not p.sound:
+    if not p.owner or p.complaint or p.ahead is not None:
         return
     _bind(p)
     _withdraw(p, now)
@@ -273,7 +273,7 @@ def _standby_near(p: CopyState) -> bool:
 
 def _bind(p: CopyState) -> None:
     """Make a joining learner binding once it lags little: from here commits and leases need it too (I4)."""
-    if p.joining is None or p.role is not Role.PRIMARY or p.restarted or p.meta.intents:
+    if p.joining is None or not p.admits or p.meta.intents:
         return
     peer = p.peers.get(p.joining.node)
     near = peer is not None and peer.mode is Mode.LIVE and 0 <= p.tip.lsn - peer.acked <= LAG_SMALL_ENTRIES

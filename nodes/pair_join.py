@@ -72,17 +72,19 @@ def part_arrived(p: CopyState, node: NodeId, m: SnapshotAck, now: float) -> None
 def keep_asking(p: CopyState, now: float) -> None:
     """Ask peers again that did not answer, or whose stream made no progress."""
     for peer in list(p.peers.values()):
-        if not peer.unfit and now >= _ask_at(p, peer):
+        if now >= _ask_at(p, peer):
             ask(p, peer.node, now)
 
 
 def ask_at(p: CopyState) -> float:
     """Say when the next peer will have to be asked again."""
-    return min((_ask_at(p, peer) for peer in p.peers.values() if not peer.unfit), default=NEVER)
+    return min((_ask_at(p, peer) for peer in p.peers.values()), default=NEVER)
 
 
 def _ask_at(p: CopyState, peer: Peer) -> float:
     since = max(peer.asked_at, peer.moved_at)
+    if peer.unfit:
+        return peer.asked_at + 2 * p.timers.standby_silence_s
     if peer.mode is Mode.ASKED or (peer.acked < 0 and peer.mode is not Mode.SNAPSHOT):
         return since + p.retry_s()
     lags = peer.mode is Mode.SNAPSHOT or peer.acked < peer.sent.lsn

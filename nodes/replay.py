@@ -122,6 +122,8 @@ class Replay:
     def _next(self) -> Sequence[Record]:
         after = self.ledger.applied_lsn
         records = self._state.since(after)
+        if records is None and self._state.cutting:
+            return ()  # the disk still shows what is being cut; the end of the cut calls again
         if records is None:
             records = tuple(self._world.journal.read(self._state.shard, after_lsn=after, limit_bytes=SLICE_BYTES))
         return records[:SLICE_ENTRIES]

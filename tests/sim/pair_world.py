@@ -400,10 +400,12 @@ class PairWorld:
     def _judge(self) -> Tally:
         writes = [op for op in self.ops if op.kind == "write"]
         reads = [op for op in self.ops if op.kind == "read"]
-        if not reads or reads[-1].completed is None or reads[-1].invoked < FAULTS_S + CALM_S - 0.5:
+        alive = bool(reads) and reads[-1].invoked > FAULTS_S + CALM_S - 0.5
+        if not alive and not self._sole_copy_lost():
             raise BrokenLaw(f"the shard did not come back to life: {self._state()}")
-        log = max((read.seen for read in reads), key=len)
-        _once_and_in_place(writes, log, until=self.time.now - 0.5)
+        log = max((read.seen for read in reads), key=len, default=())
+        if alive:
+            _once_and_in_place(writes, log, until=self.time.now - 0.5)
         _reads_hold(reads, writes, log)
         return Tally(
             acked=sum(op.completed is not None for op in writes),
@@ -414,6 +416,12 @@ class PairWorld:
             orphans=sum(len(machine.disk.orphans) for machine in self.machines.values()),
             changes=tuple(record.reason for record in self.store.history),
         )
+
+    def _sole_copy_lost(self) -> bool:
+        """Say whether the disk of a SOLO primary is gone: a double fault, blocked until an operator overrides."""
+        record = self.store.records[self.shard]
+        disk = self.machines[record.primary.node].disk
+        return record.standby is None and not record.primary.copy_id.startswith(f"{disk.disk_id}.")
 
     def _state(self) -> str:
         views = [
