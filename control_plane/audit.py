@@ -19,6 +19,8 @@ from dataclasses import dataclass
 
 REPEAT_S = 30.0
 """How often an unchanged line about a subject is written again."""
+CHANGE_S = 2.0
+"""How often one whose reasons keep changing is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,7 @@ class Repeats:
         """Say whether a line is worth writing: its reasons changed, or the last one is old."""
         key = (event.type, event.subject)
         said = self._said.get(key)
-        if said is not None and said[0] == event.reasons and now - said[1] < REPEAT_S:
+        if said is not None and now - said[1] < (REPEAT_S if said[0] == event.reasons else CHANGE_S):
             return False
         self._said[key] = (event.reasons, now)
         return True

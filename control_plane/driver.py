@@ -5,9 +5,49 @@ what answers at once, and given to ``done`` by what answers later.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TypeAlias
+from typing import TypeAlias, assert_never
 
-from control_plane.ports import AssignmentStore, LeaderLock, MapSink, Nodes, Peers, Unknown
+from control_plane.books import OperationBook, Shelf
+from control_plane.catalog import partitions_of
+from control_plane.desk import Desk, operation_view
+from control_plane.election import Action as ElectionAction
+from control_plane.election import (
+    AskLock,
+    Beat,
+    Deposed,
+    Election,
+    Heard,
+    Jumped,
+    Lead,
+    LockSeen,
+    PeerLost,
+    Raised,
+    RaiseTerm,
+    ReadTerm,
+    StepDown,
+    TermRead,
+)
+from control_plane.election import Event as ElectionEvent
+from control_plane.leader import Leader, World
+from control_plane.movements import Movements
+from control_plane.office import Office
+from control_plane.placement import SimplePlacement
+from control_plane.ports import (
+    FLEET,
+    Applied,
+    AssignmentStore,
+    LeaderLock,
+    MapSink,
+    Nodes,
+    Peers,
+    ReadAnswer,
+    Unknown,
+    WriteAnswer,
+)
+from control_plane.records_reader import records_in
+from control_plane.roster import News, Roster
+from control_plane.status import Facts, data_center_view, fleet_status, shard_view
+from control_plane.store_rules import nearest_majority_s
 from control_plane.views import (
     Asked,
     ConferView,
@@ -22,13 +62,15 @@ from control_plane.views import (
     ShardView,
     Started,
 )
+from control_plane.wire import event_to_bytes
 from core.assignments import Assignment
-from core.errors import TwinholdError
-from core.fleet_map import Delta, FleetMap, Revision
-from core.names import ControlPlaneId, DcId, GeographyId, NodeId, ShardId, TenantName
-from core.ports import Clock, Rng
+from core.errors import NotFoundError, NotLeaderError, TwinholdError, UnavailableError
+from core.fleet_map import NO_REVISION, Delta, FleetMap, Revision
+from core.machine import Output
+from core.names import ControlPlaneId, DcId, GeographyId, NodeId, ShardId, TenantName, dc_of
+from core.ports import Clock, Rng, Timer
 from core.timers import Timers
-from core.topology import Topology
+from core.topology import Topology, rtt_table_s
 
 Tell: TypeAlias = Callable[[str, Mapping[str, object]], None]
 """Where an event name and facts go: the process's log."""
@@ -38,7 +80,7 @@ class ControlPlaneDriver:
     """One control plane, leading or not.
 
     What only the leader may answer raises NotLeaderError elsewhere, with ``leader`` and ``leader_endpoint`` as facts
-    when they are known. Every ``done`` is called exactly once.
+    when they are known. Every ``done`` is called exactly once, possibly inside the call that was given it.
     """
 
     def __init__(
@@ -57,40 +99,78 @@ class ControlPlaneDriver:
     ) -> None:
         self.fleet_map = FleetMap(topology)
         """The map as this control plane knows it; serve it on, never change it."""
+        self._me = control_plane
+        self._timers = timers
+        self._clock = clock
+        self._rng = rng
+        self._store = store
+        self._lock = lock
+        self._nodes = nodes
+        self._peers = peers
+        self._tell = tell
+        self._rtt_s = rtt_table_s(topology)
+        self._sinks: list[MapSink] = []
+        self._event_wakes: dict[int, Callable[[], None]] = {}
+        self._operation_wakes: dict[int, Callable[[], None]] = {}
+        self._timer: Timer | None = None
+        self._leader: Leader | None = None
+        self._candidate: Leader | None = None
+        self._homes = partitions_of(topology)
+        order = [cp.id for cp in topology.control_planes]
+        trips = {cp: self._rtt_s[dc_of(control_plane), dc_of(cp)] for cp in order}
+        self._roster = Roster(topology, timers, clock.now())
+        self._election = Election(control_plane, order, timers, trips, clock.now())
 
     def start(self) -> None:
-        """Begin; call once, before anything else."""
+        """Begin; call once."""
+        self._wake()
 
     def stop(self) -> None:
         """Stop timers; nothing relies on it being called."""
+        if self._timer is not None:
+            self._timer.cancel()
+        for leader in (self._leader, self._candidate):
+            if leader is not None:
+                leader.close("this control plane stops")
 
     def jumped(self, step_s: float) -> None:
         """Note that the clock made a step between two loop turns: the process was stopped, or the loop blocked."""
+        if step_s > self._timers.jump_s:
+            self._roster.reset(self._clock.now())
+        self._elect(Jumped(step_s))
 
     # Other control planes.
 
     def confer(self, beat: ConferView) -> ConferView:
         """Take another control plane's heartbeat, and answer it at once."""
-        raise NotImplementedError
+        self._elect(Heard(beat))
+        return self._election.beat(self._clock.now(), self.fleet_map.revision)
 
     def conferred(self, answer: ConferView) -> None:
         """Take the answer to a heartbeat that went out through ``Peers``."""
+        self._elect(Heard(answer))
 
     def peer_down(self, peer: ControlPlaneId, refused: bool) -> None:
         """Note that the stream to another control plane broke; ``refused``: reset, and connects were refused."""
+        self._elect(PeerLost(peer, refused))
 
     # Nodes.
 
     def registered(self, view: RegisterView) -> LeaderView:
         """Take a node's registration."""
-        raise NotImplementedError
+        self._heard(view.node, self._roster.registered(view, self._clock.now()))
+        return self._election.view()
 
     def reported(self, view: ReportView) -> LeaderView:
         """Take a node's report."""
-        raise NotImplementedError
+        self._heard(view.node, self._roster.reported(view, self._clock.now()))
+        return self._election.view()
 
     def report_broken(self, node: NodeId) -> None:
         """Note that a node's report stream broke."""
+        self._roster.broken(node, self._clock.now())
+        if self._leader is not None:
+            self._leader.again()
 
     def propose(
         self, node: NodeId, proposals: Sequence[Proposal], done: Callable[[Sequence[ProposalAnswer]], None]
@@ -100,79 +180,124 @@ class ControlPlaneDriver:
         Raises:
             NotLeaderError: another control plane leads; certainly not done.
             UnavailableError: nothing is written now; certainly not done.
+            OverloadedError: too much waits for the store; certainly not done.
         """
+        self._leading().propose(node, proposals, done)
 
     def record(self, shards: Sequence[ShardId], done: Callable[[Mapping[ShardId, Assignment] | Unknown], None]) -> None:
         """Read records linearizably from the store; any control plane can."""
+        wanted = {shard for shard in shards if shard in self._homes}
+        partitions = sorted({self._homes[shard] for shard in wanted}, key=lambda p: (str(p.geography), p.segment))
+
+        def answered(answer: ReadAnswer) -> None:
+            if isinstance(answer, Unknown):
+                done(answer)
+            else:
+                done({a.shard: a for a in records_in(answer, partitions) if a.shard in wanted})
+
+        self._store.read(partitions, answered)
 
     # The map.
 
     def follow_map(self, sink: MapSink) -> None:
         """Tell a sink each change of ``fleet_map`` from now on."""
+        self._sinks.append(sink)
 
     def map_replaced(
         self, revision: Revision, assignments: Iterable[Assignment], overrides: Mapping[TenantName, ShardId]
     ) -> None:
         """Take a snapshot of the leader's map; raises MalformedError for a bad one, and stays on the last good one."""
+        if self._leader is not None:
+            return
+        self.fleet_map.replace_all(revision, assignments, overrides)
+        for sink in self._sinks:
+            sink.replaced()
 
     def map_stepped(self, delta: Delta) -> None:
         """Take a step of the leader's map; raises PositionGoneError when a snapshot is needed, or MalformedError."""
+        if self._leader is not None:
+            return
+        self.fleet_map.apply(delta)
+        self._published(delta)
 
     def map_age_ms(self) -> int:
         """Say how long ago the leader was heard; 0 at the leader."""
-        raise NotImplementedError
+        return self._election.beat(self._clock.now(), self.fleet_map.revision).leader_silent_ms
 
     # What people ask; leader only, except status.
 
     def leader(self) -> LeaderView:
         """Say who leads."""
-        raise NotImplementedError
+        return self._election.view()
 
     def status(self) -> FleetStatus:
         """Say how the fleet is, worst first; any control plane answers for itself."""
-        raise NotImplementedError
+        return fleet_status(self._facts())
 
     def data_centers(self) -> Sequence[DataCenterView]:
         """List the data centers in the topology's order."""
-        raise NotImplementedError
+        self._open()
+        return [self._view(dc.id) for dc in self.fleet_map.topology.data_centers]
 
     def data_center(self, dc: DcId) -> DataCenterView:
         """Look one up; raises NotFoundError."""
-        raise NotImplementedError
+        self._open()
+        return self._view(dc)
 
     def shard(self, shard: ShardId) -> ShardView:
         """Look one up; raises NotFoundError."""
-        raise NotImplementedError
+        self._open()
+        return shard_view(self.fleet_map.shard(shard), self._facts())
 
     def shards(self, *, geography: GeographyId | None, dc: DcId | None, exposed_only: bool) -> Sequence[ShardView]:
         """List shards by number; raises NotFoundError for an unknown geography or data center."""
-        raise NotImplementedError
+        self._open()
+        topology = self.fleet_map.topology
+        held = topology.geography(geography) if geography is not None else None
+        if dc is not None:
+            topology.data_center(dc)
+        facts = self._facts()
+        return [
+            shard_view(record, facts)
+            for shard, record in sorted(self.fleet_map.shards.items())
+            if (held is None or held.holds(shard))
+            and (dc is None or any(dc_of(copy.node) == dc for copy in record.in_sync))
+            and (record.solo or not exposed_only)
+        ]
 
     def operations(self) -> Sequence[OperationView]:
         """List operations, newest first."""
-        raise NotImplementedError
+        office = self._open()
+        books = sorted(office.shelf.all(OperationBook), key=lambda book: book.started_ms, reverse=True)
+        return [operation_view(book, office) for book in books]
 
     def operation(self, operation: str) -> OperationView:
         """Look one up by the part after ``operations/``; raises NotFoundError."""
-        raise NotImplementedError
+        office = self._open()
+        book = office.shelf.operation(operation)
+        if book is None:
+            raise NotFoundError("operation", operation)
+        return operation_view(book, office)
 
     def follow_operations(self, wake: Callable[[], None]) -> Callable[[], None]:
         """Call ``wake`` whenever an operation may have changed; the answer ends that."""
-        raise NotImplementedError
+        return _followed(self._operation_wakes, wake)
 
     def follow_events(self, wake: Callable[[], None]) -> Callable[[], None]:
         """Call ``wake`` whenever events were added to the store's journal; the answer ends that."""
-        raise NotImplementedError
+        return _followed(self._event_wakes, wake)
 
     def cordon(
         self, dc: DcId, *, etag: str, asked: Asked, done: Callable[[DataCenterView | TwinholdError], None]
     ) -> None:
         """Place nothing new in a data center; ``etag`` as read, or empty."""
+        self._desk().cordon(dc, etag=etag, asked=asked, done=done)
 
     def uncordon(
         self, dc: DcId, *, etag: str, asked: Asked, done: Callable[[DataCenterView | TwinholdError], None]
     ) -> None:
         """Allow placing there again; ends a drain too."""
+        self._desk().uncordon(dc, etag=etag, asked=asked, done=done)
 
     def drain(
         self,
@@ -184,26 +309,205 @@ class ControlPlaneDriver:
         done: Callable[[Started | TwinholdError], None],
     ) -> None:
         """Move everything away by plan."""
+        self._desk().drain(dc, validate_only=validate_only, accept_exposure=accept_exposure, asked=asked, done=done)
 
     def evacuate(
         self, dc: DcId, *, validate_only: bool, asked: Asked, done: Callable[[Started | TwinholdError], None]
     ) -> None:
         """Declare a data center lost, and promote every standby of its primaries."""
+        self._desk().evacuate(dc, validate_only=validate_only, asked=asked, done=done)
 
     def switchover(
         self, shard: ShardId, *, validate_only: bool, asked: Asked, done: Callable[[Started | TwinholdError], None]
     ) -> None:
         """Change the roles of a shard's copies by plan."""
+        self._desk().switchover(shard, validate_only=validate_only, asked=asked, done=done)
 
     def promote(
         self, shard: ShardId, *, validate_only: bool, asked: Asked, done: Callable[[Started | TwinholdError], None]
     ) -> None:
         """Promote a standby although no verdict on the primary was reached."""
+        self._desk().promote(shard, validate_only=validate_only, asked=asked, done=done)
 
     def resume(self, asked: Asked, done: Callable[[Sequence[str] | TwinholdError], None]) -> None:
         """Close a halt of the brake; answers with what was halted, for people."""
+        self._desk().resume(asked, done)
 
     def cancel_operation(
         self, operation: str, asked: Asked, done: Callable[[OperationView | TwinholdError], None]
     ) -> None:
         """Ask an operation to stop at the next safe point."""
+        self._desk().cancel(operation, asked, done)
+
+    # The election.
+
+    def _elect(self, event: ElectionEvent) -> None:
+        self._do(self._election.on(event, self._clock.now()))
+
+    def _do(self, output: Output[ElectionAction]) -> None:
+        for action in output.actions:
+            self._act(action)
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._clock.call_at(output.wake_at, self._wake)
+
+    def _wake(self) -> None:
+        self._do(self._election.wake(self._clock.now()))
+
+    def _act(self, action: ElectionAction) -> None:
+        match action:
+            case Beat():
+                self._beat()
+            case AskLock():
+                self._lock.try_acquire(self._me, self._timers.takeover_s, lambda who: self._elect(LockSeen(who)))
+            case RaiseTerm(term):
+                self._stand(term)
+            case ReadTerm():
+                self._store.read([FLEET], self._term_read)
+            case Lead(term):
+                self._lead(term)
+            case StepDown(cause):
+                self._step_down(cause)
+            case _:
+                assert_never(action)
+
+    def _beat(self) -> None:
+        beat = self._election.beat(self._clock.now(), self.fleet_map.revision)
+        for peer in self.fleet_map.topology.control_planes:
+            if peer.id != self._me:
+                self._peers.confer(peer.id, beat)
+
+    def _stand(self, term: int) -> None:
+        """Raise the term, and read beside it what a leader must know."""
+        asked_at = self._clock.now()
+        candidate = self._new_leader(term)
+        self._candidate = candidate
+
+        def answered(answer: WriteAnswer) -> None:
+            if answer == (Applied(),):
+                self._measured(self._clock.now() - asked_at)
+            self._elect(Raised(term, answer))
+            if self._candidate is candidate:
+                self._candidate = None
+                candidate.close("another was first")
+
+        self._store.raise_term(term, answered)
+        candidate.stand()
+
+    def _measured(self, seen_s: float) -> None:
+        sites = self.fleet_map.topology.fleet_vote_sites
+        home = dc_of(self._me)
+        trip_s = nearest_majority_s(home, sites, living=frozenset(sites), rtt_s=dict(self._rtt_s)) or 0.0
+        self._tell("store.measured", {"site_trip_ms": round(trip_s * 1000, 1), "seen_ms": round(seen_s * 1000, 1)})
+
+    def _lead(self, term: int) -> None:
+        candidate, self._candidate = self._candidate, None
+        if candidate is None or candidate.term != term:
+            candidate = self._new_leader(term)
+            candidate.stand()
+        self._leader = candidate
+        candidate.win()
+
+    def _step_down(self, cause: str) -> None:
+        if self._leader is not None:
+            self._leader.close(cause)
+            self._leader = None
+
+    def _term_read(self, answer: ReadAnswer) -> None:
+        if isinstance(answer, Unknown):
+            later = self._clock.now() + self._timers.takeover_s / 2
+            self._clock.call_at(later, lambda: self._elect(TermRead(None)))
+        else:
+            self._elect(TermRead(answer[FLEET].term))
+
+    def _new_leader(self, term: int) -> Leader:
+        return Leader(
+            World(
+                me=self._me,
+                timers=self._timers,
+                clock=self._clock,
+                rng=self._rng,
+                store=self._store,
+                nodes=self._nodes,
+                roster=self._roster,
+                fleet_map=self.fleet_map,
+                placement=SimplePlacement(),
+                published=self._published,
+                deposed=lambda newer: self._elect(Deposed(newer)),
+                events_added=lambda: _wake_all(self._event_wakes),
+                operations_changed=lambda: _wake_all(self._operation_wakes),
+                encode=event_to_bytes,
+                tell=self._tell,
+                view=self._view,
+            ),
+            term,
+        )
+
+    # What others are told.
+
+    def _heard(self, node: NodeId, news: News) -> None:
+        if self._leader is not None:
+            self._leader.heard(node, news)
+
+    def _published(self, delta: Delta) -> None:
+        """The first step of a map that was empty is a whole map."""
+        for sink in self._sinks:
+            if delta.base == NO_REVISION:
+                sink.replaced()
+            else:
+                sink.stepped(delta)
+
+    def _leading(self) -> Leader:
+        if self._leader is None:
+            known = self._election.leader
+            endpoint = self.fleet_map.topology.control_plane(known).endpoint if known is not None else None
+            raise NotLeaderError(f"{self._me} does not lead", leader=known, leader_endpoint=endpoint)
+        return self._leader
+
+    def _open(self) -> Office:
+        office = self._leading().office
+        if office is None:
+            raise UnavailableError("the new leader is still reading its records: ask again", retry_after_s=0.2)
+        return office
+
+    def _desk(self) -> Desk:
+        leader = self._leading()
+        leader.must_write()
+        return leader.desk
+
+    def _view(self, dc: DcId) -> DataCenterView:
+        return data_center_view(dc, self._facts())
+
+    def _facts(self) -> Facts:
+        now = self._clock.now()
+        office = self._leader.office if self._leader is not None else None
+        return Facts(
+            me=self._me,
+            fleet_map=self.fleet_map,
+            roster=self._roster,
+            leader=self._election.view(),
+            control_planes_live=self._election.living(now),
+            shelf=office.shelf if office is not None else Shelf(),
+            movements=office.movements if office is not None else Movements(),
+            loads=office.catalog.loads if office is not None else None,
+            solo_since_ms=office.catalog.solo_since_ms if office is not None else {},
+            frozen=office.frozen if office is not None else "",
+            suspect_dcs=frozenset(dc_of(target) for target in self._roster.doubted),
+            now=now,
+            now_ms=self._clock.wall_ms(),
+        )
+
+
+def _followed(wakes: dict[int, Callable[[], None]], wake: Callable[[], None]) -> Callable[[], None]:
+    key = max(wakes, default=0) + 1
+    wakes[key] = wake
+
+    def end() -> None:
+        wakes.pop(key, None)
+
+    return end
+
+
+def _wake_all(wakes: Mapping[int, Callable[[], None]]) -> None:
+    for wake in list(wakes.values()):
+        wake()

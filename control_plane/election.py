@@ -1,0 +1,325 @@
+"""Who leads: the control plane that raised the store's term last (C7).
+
+Safety lies in the store: it raises each term for one caller only, and refuses writes under an older one. This machine
+only sees to it that somebody stands soon when the leader is gone, and nobody when it is not. At most one control plane
+leads per term; a leader that learns of a higher term steps down at once.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TypeAlias, assert_never
+
+from control_plane.ports import Applied, StaleTerm, Unknown, WriteAnswer
+from control_plane.views import ConferView, LeaderView
+from core.fleet_map import Revision
+from core.machine import NEVER, Output
+from core.names import ControlPlaneId
+from core.timers import Timers
+
+MISSED_BEATS = 2
+"""A peer's silence counts only when it has missed this many of the leader's heartbeats itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """A heartbeat of another control plane, or its answer to ours."""
+
+    beat: ConferView
+
+
+@dataclass(frozen=True, slots=True)
+class PeerLost:
+    """The stream to another control plane broke; ``refused``: reset, and connects were refused."""
+
+    peer: ControlPlaneId
+    refused: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Raised:
+    """The store's answer to RaiseTerm."""
+
+    term: int
+    answer: WriteAnswer
+
+
+@dataclass(frozen=True, slots=True)
+class Deposed:
+    """The store said StaleTerm to a write of ours."""
+
+    term: int
+
+
+@dataclass(frozen=True, slots=True)
+class Jumped:
+    """The clock made a step between two loop turns."""
+
+    step_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class TermRead:
+    """The store's answer to ReadTerm; None: none came."""
+
+    term: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class LockSeen:
+    """Who holds the leader lock; None: the lock service does not answer."""
+
+    holder: ControlPlaneId | None
+
+
+Event: TypeAlias = Heard | PeerLost | Raised | Deposed | Jumped | TermRead | LockSeen
+
+
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """Send a heartbeat to every other control plane."""
+
+
+@dataclass(frozen=True, slots=True)
+class AskLock:
+    """Try to take the leader lock, which only avoids duels."""
+
+
+@dataclass(frozen=True, slots=True)
+class RaiseTerm:
+    """Raise the store's term."""
+
+    term: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReadTerm:
+    """Read the store's term linearizably."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lead:
+    """This control plane leads from now on."""
+
+    term: int
+
+
+@dataclass(frozen=True, slots=True)
+class StepDown:
+    """It does not any more."""
+
+    cause: str
+
+
+Action: TypeAlias = Beat | AskLock | RaiseTerm | ReadTerm | Lead | StepDown
+
+
+@dataclass(slots=True)
+class _Peer:
+    heard_at: float
+    claimed_silent_s: float = 0.0
+    """How long it had not heard the leader, when it last spoke."""
+    refused: bool = False
+
+
+@dataclass(slots=True)
+class Election:
+    """One control plane's part in the election."""
+
+    me: ControlPlaneId
+    order: Sequence[ControlPlaneId]
+    """All control planes, in the order of candidacy."""
+    timers: Timers
+    rtt_s: Mapping[ControlPlaneId, float]
+    """Round trips to each of the others."""
+    started_at: float
+    term: int = 0
+    """The highest term known; never falls."""
+    leads: bool = False
+    leader: ControlPlaneId | None = None
+    heard_at: float = field(init=False)
+    """When the leader was last heard, or something else that makes waiting right."""
+    _peers: dict[ControlPlaneId, _Peer] = field(default_factory=dict)
+    _raising: int | None = None
+    _reading: bool = False
+    _not_before: float = 0.0
+    _beat_at: float = field(init=False)
+    _ask_at: float = 0.0
+    _locked_by: ControlPlaneId | None = None
+    _lock_asked: bool = False
+
+    def __post_init__(self) -> None:
+        self.heard_at = self.started_at
+        self._beat_at = self.started_at
+        self._not_before = self.started_at
+
+    def on(self, event: Event, now: float) -> Output[Action]:
+        """Take one event."""
+        actions = self._take(event, now)
+        return Output((*actions, *self._due(now)), self._wake_at(now))
+
+    def wake(self, now: float) -> Output[Action]:
+        """Let time pass."""
+        return Output(tuple(self._due(now)), self._wake_at(now))
+
+    def beat(self, now: float, revision: Revision) -> ConferView:
+        """Write a heartbeat, or the answer to one."""
+        silent_ms = 0 if self.leads else round((now - self.heard_at) * 1000)
+        return ConferView(self.me, self.term, self.leads, silent_ms, revision)
+
+    def view(self) -> LeaderView:
+        """Say who leads."""
+        return LeaderView(self.leader, self.term)
+
+    def living(self, now: float) -> int:
+        """Count the control planes heard lately, this one included."""
+        return 1 + sum(now - peer.heard_at < 2.5 * self.timers.takeover_s for peer in self._peers.values())
+
+    def _take(self, event: Event, now: float) -> list[Action]:
+        match event:
+            case Heard(beat):
+                return self._heard(beat, now)
+            case PeerLost(peer, refused):
+                if peer in self._peers:
+                    self._peers[peer].refused = refused
+                return []
+            case Raised(term, answer):
+                return self._raised(term, answer, now)
+            case Deposed(term):
+                return self._newer(term, now)
+            case Jumped(step_s):
+                return self._jumped(step_s, now)
+            case TermRead(term):
+                return self._read(term, now)
+            case LockSeen(holder):
+                self._locked_by = holder
+                return []
+            case _:
+                assert_never(event)
+
+    def _heard(self, beat: ConferView, now: float) -> list[Action]:
+        self._peers[beat.control_plane] = _Peer(now, beat.leader_silent_ms / 1000)
+        actions = self._newer(beat.term, now)
+        if beat.leads and beat.term == self.term and not self.leads:
+            self.leader, self.heard_at = beat.control_plane, now
+            self._lock_asked, self._locked_by = False, None
+        return actions
+
+    def _newer(self, term: int, now: float) -> list[Action]:
+        """Note a higher term: whoever raised it is given a full take-over to be heard."""
+        if term <= self.term:
+            return []
+        self.term, self.leader, self.heard_at = term, None, now
+        return self._step_down(f"term {term} has begun")
+
+    def _step_down(self, cause: str) -> list[Action]:
+        if not self.leads:
+            return []
+        self.leads = False
+        return [StepDown(cause)]
+
+    def _raised(self, term: int, answer: WriteAnswer, now: float) -> list[Action]:
+        self._raising = None
+        if isinstance(answer, StaleTerm):
+            return self._lost(max(term, answer.term), now)
+        if isinstance(answer, Unknown) or answer != (Applied(),):
+            return self._lost(term, now)
+        if term < self.term:
+            return []
+        self.term, self.leader, self.leads, self.heard_at = term, self.me, True, now
+        self._beat_at = now
+        return [Lead(term)]
+
+    def _lost(self, term: int, now: float) -> list[Action]:
+        """Wait a full take-over: somebody else was first, or it is not known whether we were."""
+        self._not_before = now + self.timers.takeover_s + self._rank() * self.timers.stagger_s
+        return self._newer(term, now)
+
+    def _jumped(self, step_s: float, now: float) -> list[Action]:
+        if step_s <= self.timers.jump_s:
+            return []
+        self.heard_at = now
+        self._peers = {peer: _Peer(now) for peer in self._peers}
+        if step_s <= self.timers.lease_s or not self.leads:
+            return []
+        self._reading = True
+        return [*self._step_down(f"this process stood still for {step_s:.1f} s"), ReadTerm()]
+
+    def _read(self, term: int | None, now: float) -> list[Action]:
+        """Lead on under the same term if nobody has raised it meanwhile."""
+        if not self._reading or self.leader != self.me:
+            self._reading = False
+            return []
+        if term is None:
+            return [ReadTerm()]
+        self._reading = False
+        if term > self.term:
+            return self._newer(term, now)
+        self.leads, self.heard_at = True, now
+        return [Lead(self.term)]
+
+    def _due(self, now: float) -> list[Action]:
+        actions: list[Action] = []
+        if now >= self._beat_at:
+            self._beat_at = now + self._beat_every_s(now)
+            actions.append(Beat())
+        if self._lock_due(now):
+            self._lock_asked = True
+            actions.append(AskLock())
+        if self._may_stand(now):
+            if self._all_miss_it(now):
+                self._raising = self.term + 1
+                actions.append(RaiseTerm(self._raising))
+            elif now >= self._ask_at:
+                self._ask_at = now + self.timers.stagger_s / 2
+                actions.append(Beat())
+        return actions
+
+    def _beat_every_s(self, now: float) -> float:
+        """Followers need each other's views only when the leader misses beats; until then they save them."""
+        beat_s = self.timers.leader_heartbeat_s
+        return beat_s if self.leads or now - self.heard_at >= MISSED_BEATS * beat_s else MISSED_BEATS * beat_s
+
+    def _wake_at(self, now: float) -> float:
+        if self.leads or self._raising is not None or self._reading:
+            return self._beat_at
+        stand_at = self._stand_at()
+        lock_at = self._lock_at() if not self._lock_asked else NEVER
+        return min(self._beat_at, lock_at, stand_at if stand_at > now else max(self._ask_at, now + 0.001))
+
+    def _may_stand(self, now: float) -> bool:
+        return not self.leads and self._raising is None and not self._reading and now >= self._stand_at()
+
+    def _lock_at(self) -> float:
+        return self.heard_at + self._wait_s() / 2 + self._rank() * self.timers.stagger_s
+
+    def _lock_due(self, now: float) -> bool:
+        return not self.leads and self._raising is None and not self._lock_asked and now >= self._lock_at()
+
+    def _stand_at(self) -> float:
+        at = max(self._not_before, self.heard_at + self._wait_s() + self._rank() * self.timers.stagger_s)
+        rival = self._locked_by not in (None, self.me, self.leader)
+        return at + len(self.order) * self.timers.stagger_s if rival else at
+
+    def _wait_s(self) -> float:
+        """A reset and refused connects are strong evidence and shorten the wait; silence needs the full one."""
+        peer = self._peers.get(self.leader) if self.leader is not None else None
+        if self.leader is None or peer is None or not peer.refused:
+            return self.timers.takeover_s
+        return min(self.timers.takeover_s, self.timers.reset_wait_s + 3 * self.rtt_s[self.leader])
+
+    def _rank(self) -> int:
+        return [peer for peer in self.order if peer != self.leader or peer == self.me].index(self.me)
+
+    def _all_miss_it(self, now: float) -> bool:
+        """Say whether a majority of the control planes, this one included, have not heard the leader either."""
+        agreeing = 1 + sum(self._misses(peer, now) for peer in self.order if peer != self.me)
+        return agreeing > len(self.order) // 2
+
+    def _misses(self, peer: ControlPlaneId, now: float) -> bool:
+        said = self._peers.get(peer)
+        beat_s = self.timers.leader_heartbeat_s
+        if said is None or said.claimed_silent_s < MISSED_BEATS * beat_s:
+            return False
+        age_s = now - said.heard_at
+        fresh = age_s <= MISSED_BEATS * beat_s + self.rtt_s[peer]
+        return fresh and said.claimed_silent_s + age_s >= self._wait_s()

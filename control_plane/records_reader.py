@@ -1,0 +1,132 @@
+"""Reads what a new leader must know from the store, and watches whether the store has forgotten something (C10).
+
+The fleet's own partition counts only when it was read under the new term: whatever the leader before wrote is then in
+it. Each geography's records are read beside it; until they are there the leader goes by its map, which compare-and-set
+makes safe.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from control_plane.catalog import partitions_in
+from control_plane.ports import FLEET, AssignmentStore, Partition, PartitionState, ReadAnswer, Unknown
+from core.assignments import Assignment, Fence
+from core.names import GeographyId, ShardId
+from core.ports import Clock
+from core.topology import Topology
+
+AGAIN_S = 0.2
+
+
+@dataclass(slots=True)
+class Reader:
+    """A new leader's reading; begun when it stands as a candidate, used when it has won."""
+
+    store: AssignmentStore
+    clock: Clock
+    topology: Topology
+    term: int
+    arrived: Callable[[], None]
+    """Told whenever something has come in."""
+    fleet: PartitionState | None = None
+    identity: tuple[str, int] | None = None
+    geographies: dict[GeographyId, Sequence[Assignment]] = field(default_factory=dict)
+    over: bool = False
+
+    def start(self) -> None:
+        """Ask for everything at once."""
+        self._read_fleet()
+        self._identify()
+        for geography in self.topology.geographies:
+            self._read_geography(geography.id)
+
+    def _read_fleet(self) -> None:
+        self.store.read([FLEET], self._fleet_read)
+
+    def _fleet_read(self, answer: ReadAnswer) -> None:
+        if self.over:
+            return
+        if isinstance(answer, Unknown) or answer[FLEET].term < self.term:
+            self.clock.call_at(self.clock.now() + AGAIN_S / 4, lambda: None if self.over else self._read_fleet())
+            return
+        self.fleet = answer[FLEET]
+        self.arrived()
+
+    def _identify(self) -> None:
+        def answered(answer: tuple[str, int] | Unknown) -> None:
+            if self.over:
+                return
+            if isinstance(answer, Unknown):
+                self.clock.call_at(self.clock.now() + AGAIN_S, lambda: None if self.over else self._identify())
+                return
+            self.identity = answer
+            self.arrived()
+
+        self.store.identity(answered)
+
+    def _read_geography(self, geography: GeographyId) -> None:
+        partitions = partitions_in(self.topology, geography)
+
+        def answered(answer: ReadAnswer) -> None:
+            if self.over:
+                return
+            if isinstance(answer, Unknown):
+                self.clock.call_at(
+                    self.clock.now() + AGAIN_S, lambda: None if self.over else self._read_geography(geography)
+                )
+                return
+            self.geographies[geography] = records_in(answer, partitions)
+            self.arrived()
+
+        self.store.read(partitions, answered)
+
+
+@dataclass(slots=True)
+class Memory:
+    """Checks the store's memory: a fence that somebody holds above the store's means that it was restored (C10)."""
+
+    store: AssignmentStore
+    home: Callable[[ShardId], Partition]
+    learned: Callable[[Iterable[Assignment]], None]
+    forgot: Callable[[ShardId, Fence, Fence | None], None]
+    """Told a shard, the fence held somewhere, and the store's."""
+    _suspects: dict[Partition, dict[ShardId, Fence]] = field(default_factory=dict)
+    _waiting: dict[Partition, list[Callable[[], None]]] = field(default_factory=dict)
+
+    def suspect(self, shard: ShardId, fence: Fence, then: Callable[[], None] | None = None) -> None:
+        """Compare a fence above our record with the store's; ``then`` when our records are as the store's."""
+        partition = self.home(shard)
+        asked = partition in self._suspects
+        held = self._suspects.setdefault(partition, {})
+        held[shard] = max(fence, held.get(shard, fence))
+        if then is not None:
+            self._waiting.setdefault(partition, []).append(then)
+        if not asked:
+            self._read(partition)
+
+    def _read(self, partition: Partition) -> None:
+        asked = dict(self._suspects[partition])
+        self.store.read([partition], lambda answer: self._compare(partition, asked, answer))
+
+    def _compare(self, partition: Partition, asked: Mapping[ShardId, Fence], answer: ReadAnswer) -> None:
+        """Only fences that were known before the read began are compared with it."""
+        suspects = self._suspects.pop(partition, {})
+        waiting = self._waiting.pop(partition, [])
+        if not isinstance(answer, Unknown):
+            records = {a.shard: a for a in answer[partition].assignments}
+            self.learned(records.values())
+            for shard, fence in asked.items():
+                held = records[shard].fence if shard in records else None
+                if held is None or held < fence:
+                    self.forgot(shard, fence, held)
+            late = {shard: fence for shard, fence in suspects.items() if asked.get(shard) != fence}
+            if late:
+                self._suspects[partition] = late
+                self._read(partition)
+        for then in waiting:
+            then()
+
+
+def records_in(answer: Mapping[Partition, PartitionState], partitions: Iterable[Partition]) -> list[Assignment]:
+    """Gather the records of partitions; one that does not exist yet holds none."""
+    return [a for partition in partitions if partition in answer for a in answer[partition].assignments]

@@ -1,0 +1,202 @@
+"""What the nodes have told this control plane: who lives, what each sees of the others, which copies it holds.
+
+Followers keep it too, so that a new leader judges at once. Reports bring differences; nothing here is recomputed for
+the whole fleet when one of them arrives.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from control_plane.views import CopyView, Observation, RegisterView, ReportView, Sight
+from core.assignments import Fence
+from core.names import ControlPlaneId, NodeId, ShardId
+from core.timers import Timers
+from core.topology import Topology
+
+MISSED_REPORTS = 3
+"""An observer is fresh when its last report is at most this many probe intervals old."""
+
+Target = NodeId | ControlPlaneId
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """An observation, and when it came in."""
+
+    observation: Observation
+    at: float
+
+
+NO_FENCE = Fence(0, 0)
+
+
+@dataclass(slots=True)
+class Presence:
+    """One node."""
+
+    node: NodeId
+    heard_at: float
+    """When it last registered or reported, or from when on its silence counts."""
+    reports: int = 0
+    """Since this control plane started, or last stood still; 0: nothing was heard of it."""
+    broken_at: float | None = None
+    """When its report stream broke; None: it stands."""
+    disk_id: str = ""
+    process_id: int = 0
+    load: float = 0.0
+    loop_lag_ms: int = 0
+    highest: Fence = NO_FENCE
+    copies: dict[ShardId, CopyView] = field(default_factory=dict)
+    sees: dict[Target, Seen] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """What a report changed: whose sights, which copies; ``returned``: the node was not heard before, or restarted."""
+
+    targets: tuple[Target, ...] = ()
+    copies: tuple[CopyView, ...] = ()
+    returned: bool = False
+
+
+class Roster:
+    """All nodes that the topology names.
+
+    Args:
+        topology: the fleet.
+        timers: what counts as fresh and as silent.
+        now: when this control plane started.
+    """
+
+    def __init__(self, topology: Topology, timers: Timers, now: float) -> None:
+        self._timers = timers
+        self.nodes: Mapping[NodeId, Presence] = {node.id: Presence(node.id, now) for node in topology.nodes}
+        self.watched: dict[Target, dict[NodeId, Seen]] = {}
+        """By target: who sees it how."""
+        self.reset_at = now
+        """From when on observations are worth anything."""
+        self.doubted: set[Target] = set()
+        """Targets that somebody does not see alive."""
+
+    def registered(self, view: RegisterView, now: float) -> News:
+        """Take a registration."""
+        presence = self.nodes.get(view.node)
+        if presence is None:
+            return News()
+        returned = self._greet(presence, view.process_id, now)
+        presence.disk_id, presence.highest = view.disk_id, max(presence.highest, view.highest)
+        return News(returned=returned)
+
+    def reported(self, view: ReportView, now: float) -> News:
+        """Take a report."""
+        presence = self.nodes.get(view.node)
+        if presence is None:
+            return News()
+        returned = self._greet(presence, view.process_id, now)
+        presence.disk_id, presence.highest = view.disk_id, max(presence.highest, view.highest)
+        presence.load, presence.loop_lag_ms = view.load, view.loop_lag_ms
+        return News(self._observe(presence, view, now), self._copies(presence, view), returned)
+
+    def broken(self, node: NodeId, now: float) -> None:
+        """Note that a node's report stream broke."""
+        presence = self.nodes.get(node)
+        if presence is not None and presence.broken_at is None:
+            presence.broken_at = now
+
+    def reset(self, now: float) -> None:
+        """Forget all observations, and start every silence anew: this process stood still."""
+        self.reset_at = now
+        self.watched.clear()
+        self.doubted.clear()
+        for presence in self.nodes.values():
+            presence.heard_at, presence.reports = now, 0
+            presence.sees.clear()
+
+    def fresh(self, node: NodeId, now: float) -> bool:
+        """Say whether a node's last report is recent enough to judge by."""
+        presence = self.nodes[node]
+        recent = now - presence.heard_at <= MISSED_REPORTS * self._timers.probe_s
+        return recent and presence.reports > 0 and presence.broken_at is None
+
+    def lives(self, node: NodeId, now: float) -> bool:
+        """Say whether a node has been heard within a silence."""
+        presence = self.nodes[node]
+        return (
+            presence.reports > 0 and now - presence.heard_at < self._timers.silence_s and not self._gone(presence, now)
+        )
+
+    def own_sight(self, node: NodeId, now: float) -> Sight:
+        """Say how this control plane itself sees a node, by its report stream.
+
+        A stream that was reset and has not come back within the wait is a refusal: the node dials anew every 40 ms.
+        """
+        presence = self.nodes[node]
+        silent_s = now - presence.heard_at
+        if self._gone(presence, now):
+            return Sight.REFUSED
+        if silent_s >= self._timers.silence_s:
+            return Sight.SILENT
+        late = silent_s > MISSED_REPORTS * self._timers.probe_s
+        return Sight.SUSPECT if late or presence.broken_at is not None else Sight.ALIVE
+
+    def copy(self, node: NodeId, shard: ShardId) -> CopyView | None:
+        """Look up what a node last reported about its copy of a shard."""
+        return self.nodes[node].copies.get(shard)
+
+    def ready_to_judge(self, lost: Iterable[NodeId], now: float) -> bool:
+        """Say whether enough is known for a verdict: fresh reports from 2/3 of the rest, or one silence has passed."""
+        if now - self.reset_at >= self._timers.silence_s:
+            return True
+        gone = set(lost)
+        asked = [node for node in self.nodes if node not in gone]
+        return 3 * sum(self.fresh(node, now) for node in asked) >= 2 * len(asked)
+
+    def _gone(self, presence: Presence, now: float) -> bool:
+        return presence.broken_at is not None and now - presence.broken_at >= self._timers.reset_wait_s
+
+    def _greet(self, presence: Presence, process_id: int, now: float) -> bool:
+        returned = presence.reports == 0 or presence.process_id != process_id or presence.broken_at is not None
+        if presence.process_id != process_id:
+            presence.copies.clear()
+        presence.heard_at, presence.broken_at, presence.process_id = now, None, process_id
+        presence.reports += 1
+        return returned
+
+    def _observe(self, observer: Presence, view: ReportView, now: float) -> tuple[Target, ...]:
+        if view.complete:
+            named = {observation.target for observation in view.observations}
+            for target in [target for target in observer.sees if target not in named]:
+                del observer.sees[target]
+                self.watched[target].pop(observer.node, None)
+                self._doubt(target)
+        changed = [self._see(observer, observation, now) for observation in view.observations]
+        return tuple(target for target in changed if target is not None)
+
+    def _see(self, observer: Presence, observation: Observation, now: float) -> Target | None:
+        target = observation.target
+        before = observer.sees.get(target)
+        seen = Seen(observation, now)
+        observer.sees[target] = seen
+        self.watched.setdefault(target, {})[observer.node] = seen
+        if before is not None and before.observation.sight is observation.sight:
+            return None
+        self._doubt(target)
+        return target
+
+    def _doubt(self, target: Target) -> None:
+        if any(seen.observation.sight is not Sight.ALIVE for seen in self.watched[target].values()):
+            self.doubted.add(target)
+        else:
+            self.doubted.discard(target)
+
+    def _copies(self, presence: Presence, view: ReportView) -> tuple[CopyView, ...]:
+        held = presence.copies
+        if view.complete:
+            named = {copy.shard for copy in view.copies}
+            for shard in [shard for shard in held if shard not in named]:
+                del held[shard]
+        for shard in view.gone:
+            held.pop(shard, None)
+        changed = tuple(copy for copy in view.copies if held.get(copy.shard) != copy)
+        held.update((copy.shard, copy) for copy in changed)
+        return changed
