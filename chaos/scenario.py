@@ -25,6 +25,7 @@ from regions.document import (
     text,
     through,
     whole,
+    wrong,
 )
 
 TENANTS_MAX = 100_000
@@ -78,6 +79,8 @@ class Step:
     """It waits until this geography survives the loss of any one data center."""
     latest_s: float | None = None
     """Later than this, the rehearsal has failed."""
+    accept_exposure: bool = False
+    """Drain although a further loss could not be survived afterwards."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +181,7 @@ def _steps(entry: Entry) -> tuple[Step, ...]:
 
 def _step(item: Entry, at_s: float) -> Step:
     provider = required(item, "provider")
-    arguments = _provider(provider, "chaos.faults", ("target", "for_s", "once_whole", "latest_s"))
+    arguments = _provider(provider, "chaos.faults", ("target", "for_s", "once_whole", "latest_s", "accept_exposure"))
     deed = choice(required(provider, "func"), DEEDS)
     where = required(required(provider, "arguments"), "target")
     aim = through(where, target)
@@ -186,8 +189,9 @@ def _step(item: Entry, at_s: float) -> Step:
         raise DocumentError(where, "only a data center is drained")
     if "for_s" in arguments and deed is not Deed.PAUSE:
         raise DocumentError(arguments["for_s"], "only a pause ends by itself: use restart")
-    if "once_whole" in arguments and deed is not Deed.DRAIN:
-        raise DocumentError(arguments["once_whole"], "only a drain waits for a geography to be whole")
+    for field in ("once_whole", "accept_exposure"):
+        if field in arguments and deed is not Deed.DRAIN:
+            raise DocumentError(arguments[field], "only a drain has this")
     return Step(
         name=text(required(item, "name")),
         deed=deed,
@@ -196,6 +200,7 @@ def _step(item: Entry, at_s: float) -> Step:
         for_s=_seconds(arguments["for_s"]) if "for_s" in arguments else None,
         once_whole=through(arguments["once_whole"], geography_id) if "once_whole" in arguments else None,
         latest_s=_seconds(arguments["latest_s"]) if "latest_s" in arguments else None,
+        accept_exposure="accept_exposure" in arguments and _truth(arguments["accept_exposure"]),
     )
 
 
@@ -251,6 +256,12 @@ def _no_rollbacks(entry: Entry | None) -> None:
 
 def _word(entry: Entry, word: str) -> None:
     choice(entry, {word: word})
+
+
+def _truth(entry: Entry) -> bool:
+    if not isinstance(entry.content, bool):
+        raise wrong(entry, "true or false")
+    return entry.content
 
 
 def _seconds(entry: Entry | None) -> float:

@@ -190,6 +190,7 @@ def document(run: Run, judged: Verdict) -> dict[str, object]:
     return {
         "verdict": judged.outcome.value,
         "causes": [{"cause": cause.what, "figure": cause.figure, "remedy": cause.remedy} for cause in judged.causes],
+        "missed": list(run.missed),
         "scenario": run.scenario.file,
         "seed": run.seed,
         "command": run.command,

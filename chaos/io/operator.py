@@ -44,7 +44,7 @@ class Operator:
         """
         return (await self._leader())[1]
 
-    async def drain(self, dc: DcId) -> operation_pb2.Operation:
+    async def drain(self, dc: DcId, *, accept_exposure: bool) -> operation_pb2.Operation:
         """Ask for a data center to be emptied by plan.
 
         Raises:
@@ -52,7 +52,10 @@ class Operator:
         """
         plane, _ = await self._leader()
         request = dc_pb.DrainDataCenterRequest(
-            name=f"dataCenters/{dc}", request_id=str(uuid4()), reason="the rehearsal asks for it"
+            name=f"dataCenters/{dc}",
+            accept_exposure=accept_exposure,
+            request_id=str(uuid4()),
+            reason="the rehearsal asks for it",
         )
         try:
             answer = await dc_rpc.DataCenterServiceStub(self._to(plane)).DrainDataCenter(request, timeout=CALL_S)

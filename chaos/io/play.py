@@ -68,6 +68,11 @@ class Player:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
+    def _miss(self, what: str) -> None:
+        """Note that something did not happen in its time."""
+        self._stage.screen.say(f"{self._stage.clock_s():6.1f} s  missed: {what}")
+        self.play.missed.append(what)
+
     async def _until(self, at_s: float) -> None:
         await asyncio.sleep(max(0.0, at_s - self._stage.clock_s()))
 
@@ -132,7 +137,7 @@ class Player:
             entry = self._injector.note(step.name, step.deed, step.target)
             played = Played(step, entry, frozenset())
             self.play.steps.append(played)
-            operation = await stage.operator.drain(dc)
+            operation = await stage.operator.drain(dc, accept_exposure=step.accept_exposure)
             played.proved = True
             stage.screen.say(f"{entry.at_s:6.1f} s  {step.name}: {operation.title}")
             stage.faults_on[entry.number] = step.name
@@ -141,9 +146,9 @@ class Player:
                 self._end(played)
                 stage.screen.say(f"{stage.clock_s():6.1f} s  over: {step.name}")
             else:
-                self.play.missed.append(f"{step.name}: not complete at {stage.clock_s():.0f} s")
+                self._miss(f"{step.name}: not complete at {stage.clock_s():.0f} s")
         except TwinholdError as error:
-            self.play.missed.append(f"{step.name}: {error.message}")
+            self._miss(f"{step.name}: {error.message}")
         finally:
             watching.cancel()
             await asyncio.gather(watching, return_exceptions=True)
@@ -155,9 +160,7 @@ class Player:
             if step.once_whole in await self._survivors():
                 break
             if self._stage.clock_s() > latest_s:
-                self.play.missed.append(
-                    f"{step.name}: {step.once_whole} does not survive a further loss at {latest_s:g} s"
-                )
+                self._miss(f"{step.name}: {step.once_whole} does not survive a further loss at {latest_s:g} s")
                 return False
             await asyncio.sleep(LOOK_S)
         return True
@@ -178,7 +181,7 @@ class Player:
                 await asyncio.sleep(LOOK_S)
                 continue
             if found.HasField("error"):
-                self.play.missed.append(f"drain of {dc} failed: {found.error.message}")
+                self._miss(f"drain of {dc} failed: {found.error.message}")
                 return False
             if found.done and not shards_touching(stage.client.map.shards.values(), dc):
                 return True
@@ -218,7 +221,7 @@ class Player:
                 return
             await asyncio.sleep(LOOK_S)
         if stage.exposed():
-            self.play.missed.append(f"{stage.exposed()} shards are still on one copy at {stage.clock_s():.0f} s")
+            self._miss(f"{stage.exposed()} shards are still on one copy at {stage.clock_s():.0f} s")
 
     def _own(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.create_task(work)
