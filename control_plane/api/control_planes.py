@@ -1,7 +1,7 @@
 """ControlPlaneService: heartbeats between control planes, the fleet's status, and closing a halt of the brake."""
 # ruff: noqa: N802 - the .proto names the methods
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 
 from control_plane.api.asking import answered, asked
 from control_plane.api.view_wire import status_to_pb
@@ -14,10 +14,17 @@ from twinhold.v1 import control_plane_service_pb2_grpc as pb_grpc
 
 
 class ControlPlaneService(pb_grpc.ControlPlaneServiceServicer):
-    """Between control planes, and for whoever asks how the fleet is."""
+    """Between control planes, and for whoever asks how the fleet is.
 
-    def __init__(self, driver: ControlPlaneDriver, fleet: str) -> None:
+    Args:
+        driver: asked everything.
+        fleet: its id.
+        awake: looks at the clock, before a heartbeat is taken.
+    """
+
+    def __init__(self, driver: ControlPlaneDriver, fleet: str, awake: Callable[[], None]) -> None:
         self._driver = driver
+        self._awake = awake
         self._fleet = fleet
 
     async def Confer(
@@ -25,6 +32,7 @@ class ControlPlaneService(pb_grpc.ControlPlaneServiceServicer):
     ) -> AsyncIterator[pb.ConferResponse]:
         """Answer each heartbeat at once."""
         async for beat in request_iterator:
+            self._awake()
             yield confer_answer_to_pb(self._driver.confer(confer_from_pb(beat, self._fleet)))
 
     async def GetFleetStatus(self, request: pb.GetFleetStatusRequest, context: Context) -> pb.GetFleetStatusResponse:

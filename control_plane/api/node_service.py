@@ -1,10 +1,13 @@
 """NodeService's half on control planes: Register, Report, Propose, Record; the nodes serve the rest."""
 # ruff: noqa: N802 - the .proto names the methods
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import NoReturn
 
 import grpc
+from grpc import aio
 
 from control_plane.api.asking import answered
 from control_plane.driver import ControlPlaneDriver
@@ -19,6 +22,7 @@ from control_plane.ports import Unknown
 from control_plane.views import LeaderView, ProposalAnswer
 from core.assignments import Assignment
 from core.errors import UnavailableError
+from core.io.dial import BROKEN
 from core.io.serve import Context
 from core.names import NodeId, ShardId, node_id
 from core.wire import revision_to_pb
@@ -28,34 +32,64 @@ from twinhold.v1 import node_service_pb2_grpc as pb_grpc
 _RETRY_S = 0.1
 
 
-class NodeService(pb_grpc.NodeServiceServicer):
-    """What nodes tell and ask their control planes."""
+class _ReportStream:
+    """One node's stream; its answers may come unasked, and must not overlap."""
 
-    def __init__(self, driver: ControlPlaneDriver, fleet: str) -> None:
+    def __init__(self, context: Context) -> None:
+        self.sequence = 0
+        self._context = context
+        self._turn = asyncio.Lock()
+
+    async def tell(self, response: pb.ReportResponse) -> None:
+        async with self._turn:
+            await self._context.write(response)
+
+
+class NodeService(pb_grpc.NodeServiceServicer):
+    """What nodes tell and ask their control planes.
+
+    Args:
+        driver: told everything.
+        fleet: its id.
+        awake: looks at the clock; a report must not be judged by a process that does not know that it was away.
+    """
+
+    def __init__(self, driver: ControlPlaneDriver, fleet: str, awake: Callable[[], None]) -> None:
         self._driver = driver
+        self._awake = awake
         self._fleet = fleet
-        self._streams: dict[NodeId, object] = {}
+        self._streams: dict[NodeId, _ReportStream] = {}
+        self._telling: set[asyncio.Task[None]] = set()
+
+    def leader_changed(self) -> None:
+        """Tell every node at once, so that none asks the old leader until its next report."""
+        for stream in self._streams.values():
+            telling = asyncio.ensure_future(self._tell(stream))
+            self._telling.add(telling)
+            telling.add_done_callback(self._telling.discard)
 
     async def Register(self, request: pb.RegisterRequest, context: Context) -> pb.RegisterResponse:
         """Take a node's registration."""
         known = self._driver.registered(register_from_pb(request))
         return pb.RegisterResponse(leader=known.leader or "", term=known.term)
 
-    async def Report(
+    async def Report(  # type: ignore[override]  # a coroutine serves a stream as well, which the stub does not know
         self, request_iterator: AsyncIterator[pb.ReportRequest], context: Context
-    ) -> AsyncIterator[pb.ReportResponse]:
+    ) -> None:
         """Take a node's reports; a stream that ends is news, unless a newer one of the node is there already."""
-        mine = object()
+        stream = _ReportStream(context)
         node: NodeId | None = None
         try:
             async for message in request_iterator:
+                self._awake()
                 report = report_from_pb(message, self._fleet)
-                node = report.node
-                self._streams[node] = mine
-                yield self._known(self._driver.reported(report), report.sequence)
+                node, stream.sequence = report.node, report.sequence
+                self._streams[node] = stream
+                await stream.tell(self._known(self._driver.reported(report), report.sequence))
         finally:
-            if node is not None and self._streams.get(node) is mine:
+            if node is not None and self._streams.get(node) is stream:
                 del self._streams[node]
+                self._awake()
                 self._driver.report_broken(node)
 
     async def Propose(self, request: pb.ProposeRequest, context: Context) -> pb.ProposeResponse:
@@ -86,6 +120,10 @@ class NodeService(pb_grpc.NodeServiceServicer):
     ) -> None:
         """Refuse: nodes serve this."""
         await _nodes_serve_this(context)
+
+    async def _tell(self, stream: _ReportStream) -> None:
+        with suppress(*BROKEN, aio.BaseError):
+            await stream.tell(self._known(self._driver.leader(), stream.sequence))
 
     def _known(self, leader: LeaderView, sequence: int) -> pb.ReportResponse:
         return pb.ReportResponse(

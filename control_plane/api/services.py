@@ -1,5 +1,7 @@
 """All services of a control plane on its server."""
 
+from collections.abc import Callable
+
 from control_plane.api.control_planes import ControlPlaneService
 from control_plane.api.data_centers import DataCenterService
 from control_plane.api.events import AuditJournal, EventService
@@ -34,20 +36,32 @@ SERVICES = (
 
 
 def add_services(
-    server: Server, driver: ControlPlaneDriver, *, feed: MapFeed, store: AssignmentStore, lines: Lines
-) -> None:
-    """Add every service to a server that has not started yet."""
+    server: Server,
+    driver: ControlPlaneDriver,
+    *,
+    feed: MapFeed,
+    store: AssignmentStore,
+    lines: Lines,
+    awake: Callable[[], None],
+) -> NodeService:
+    """Add every service to a server that has not started yet.
+
+    Returns:
+        The one that has to be told when the leader changes.
+    """
     fleet_map, aio_server = driver.fleet_map, server.server
     fleet = fleet_map.topology.fleet
     events = EventService(driver, AuditJournal(store))
+    nodes = NodeService(driver, fleet, awake)
     tenants = TenantService(fleet_map, Primaries(fleet_map, lines), events.about)
     aio_server.add_generic_rpc_handlers((map_feed.handlers(feed),))
     control_plane_service_pb2_grpc.add_ControlPlaneServiceServicer_to_server(
-        ControlPlaneService(driver, fleet), aio_server
+        ControlPlaneService(driver, fleet, awake), aio_server
     )
     data_center_service_pb2_grpc.add_DataCenterServiceServicer_to_server(DataCenterService(driver), aio_server)
     event_service_pb2_grpc.add_EventServiceServicer_to_server(events, aio_server)
-    node_service_pb2_grpc.add_NodeServiceServicer_to_server(NodeService(driver, fleet), aio_server)
+    node_service_pb2_grpc.add_NodeServiceServicer_to_server(nodes, aio_server)
     operation_service_pb2_grpc.add_OperationServiceServicer_to_server(OperationService(driver), aio_server)
     shard_service_pb2_grpc.add_ShardServiceServicer_to_server(ShardService(driver), aio_server)
     tenant_service_pb2_grpc.add_TenantServiceServicer_to_server(tenants, aio_server)
+    return nodes

@@ -2,7 +2,6 @@
 
 from types import MappingProxyType
 
-from control_plane.audit import AuditEvent
 from control_plane.views import (
     DataCenterView,
     DcState,
@@ -20,7 +19,7 @@ from core.wire import assignment_to_pb, reason_to_pb, revision_to_pb
 from twinhold.v1 import control_plane_service_pb2 as cp_pb
 from twinhold.v1 import data_center_pb2 as dc_pb
 from twinhold.v1 import data_center_service_pb2 as dc_service_pb
-from twinhold.v1 import event_pb2, operation_pb2, shard_pb2
+from twinhold.v1 import operation_pb2, shard_pb2
 
 _STATES = MappingProxyType({state: dc_pb.DataCenter.State.Value(f"STATE_{state.value}") for state in DcState})
 _STEPS = MappingProxyType({step: dc_service_pb.Move.Step.Value(f"STEP_{step.value}") for step in Step})
@@ -81,20 +80,6 @@ def shard_to_pb(view: ShardView) -> shard_pb2.Shard:
         weight=view.weight,
         exposed_since_ms=view.exposed_since_ms,
         in_flight=view.in_flight,
-    )
-
-
-def event_to_pb(event: AuditEvent) -> event_pb2.Event:
-    """Write a line of the audit journal; the store numbers it."""
-    return event_pb2.Event(
-        at_ms=event.at_ms,
-        type=event.type,
-        subject=event.subject,
-        actor=event.actor,
-        acted=event.acted,
-        reasons=event.reasons,
-        cause=event.cause,
-        term=event.term,
     )
 
 

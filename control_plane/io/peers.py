@@ -1,6 +1,7 @@
 """Streams to the other control planes: heartbeats out, answers back, over the distance between them."""
 
 import asyncio
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -47,11 +48,11 @@ class PeerStreams:
         """Send a heartbeat, or lose it: one that waits for a slow stream is overtaken by the next."""
         self._streams[peer].send(beat)
 
-    async def run(self, driver: ControlPlaneDriver) -> None:
-        """Keep the streams up until cancelled; answers and losses go to the driver."""
+    async def run(self, driver: ControlPlaneDriver, awake: Callable[[], None]) -> None:
+        """Keep the streams up until cancelled; answers and losses go to the driver, each after a look at the clock."""
         async with asyncio.TaskGroup() as streams:
             for stream in self._streams.values():
-                streams.create_task(stream.run(driver))
+                streams.create_task(stream.run(driver, awake))
 
 
 @dataclass(slots=True)
@@ -78,11 +79,12 @@ class _PeerStream:
     def send(self, beat: ConferView) -> None:
         self._leaving.put(beat)
 
-    async def run(self, driver: ControlPlaneDriver) -> None:
+    async def run(self, driver: ControlPlaneDriver, awake: Callable[[], None]) -> None:
         while True:
             answered = await self._once(driver)
             if answered:
                 refused = await gone(self._peer.host, self._peer.port, timers=self._timers, trip=self._trip)
+                awake()
                 driver.peer_down(self._peer.id, refused)
             await asyncio.sleep(AGAIN_S)
 

@@ -14,8 +14,9 @@ from control_plane.io.peers import PeerStreams
 from control_plane.io.store_client import StoreClient
 from core.gate import LoopbackPolicy
 from core.io.clock import LoopClock
-from core.io.hosted import Life, run_hosted, watch_jumps
+from core.io.hosted import Life, run_hosted
 from core.io.json_log import tell, warn
+from core.io.jumps import JumpWatch
 from core.io.map_feed import MapFeed
 from core.io.serve import Server
 from core.processes import ControlPlaneConfig
@@ -23,6 +24,8 @@ from core.timers import timers
 
 STORE_DEADLINE_S = 1.0
 """Longer than the farthest majority and a busy disk; then the outcome is Unknown, and the record is read again."""
+LEADER_LOOK_S = 0.02
+"""How often this process looks who leads; nodes wait for that, so it counts in every failover."""
 _GRACE_S = 0.2
 
 
@@ -37,9 +40,9 @@ async def _serve(config: ControlPlaneConfig, life: Life) -> None:
         await host.server.start(SERVICES)
         host.driver.start()
         owned = [
-            _owned(host.peers.run(host.driver), life),
+            _owned(host.peers.run(host.driver, host.jumps.check), life),
             _owned(host.follow_leader(), life),
-            _owned(watch_jumps(host.timers.jump_s, host.driver.jumped), life),
+            _owned(host.jumps.run(), life),
         ]
         life.ready()
         await life.over()
@@ -76,18 +79,26 @@ class _Host:
             peers=self.peers,
             tell=lambda event, facts: tell(event, **facts),
         )
+        self.jumps = JumpWatch(self.timers.jump_s, self.driver.jumped)
+        clock.before = self.jumps.check
         self._relay = MapRelay(self.driver, home=me.dc, lines=self._lines, clock=clock)
         self._feed = MapFeed(self.driver.fleet_map, self.driver.map_age_ms)
         self.driver.follow_map(self._feed)
         self.server = Server(me.host, me.port, LoopbackPolicy())
-        add_services(self.server, self.driver, feed=self._feed, store=self._store, lines=self._lines)
+        self._told = add_services(
+            self.server, self.driver, feed=self._feed, store=self._store, lines=self._lines, awake=self.jumps.check
+        )
 
     async def follow_leader(self) -> None:
-        """Keep the relay on whoever leads, until cancelled."""
+        """Keep the relay on whoever leads, and tell the nodes when that changes, until cancelled."""
+        before = self.driver.leader()
         while True:
-            leader = self.driver.leader().leader
-            self._relay.follow(None if leader == self._me else leader)
-            await asyncio.sleep(self.timers.leader_heartbeat_s)
+            await asyncio.sleep(LEADER_LOOK_S)
+            now = self.driver.leader()
+            self._relay.follow(None if now.leader == self._me else now.leader)
+            if now != before:
+                self._told.leader_changed()
+            before = now
 
     async def close(self) -> None:
         """Close what was opened, callers first."""

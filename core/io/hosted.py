@@ -13,13 +13,11 @@ from pathlib import Path
 import uvloop
 
 from core.errors import TwinholdError
-from core.io.clock import boottime_s
 from core.io.json_log import log_to, tell, warn
 
 READY = "ready"
 FAILED = "failed"
 LOG = "log.jsonl"
-_TICK_S = 0.05
 
 
 class Life:
@@ -93,20 +91,6 @@ def run_hosted(data_dir: Path, life_fd: int | None, serve: Callable[[Life], Awai
     finally:
         (data_dir / READY).unlink(missing_ok=True)
     return 0
-
-
-async def watch_jumps(jump_s: float, woke: Callable[[float], None]) -> None:
-    """Compare the clock between loop turns, and tell ``woke`` every step above ``jump_s``, in seconds.
-
-    A process that was stopped, or a machine that slept, must not act on what it saw before.
-    """
-    before = boottime_s()
-    while True:
-        await asyncio.sleep(_TICK_S)
-        now = boottime_s()
-        if now - before - _TICK_S > jump_s:
-            woke(now - before)
-        before = now
 
 
 def write_whole(path: Path, text: str) -> None:
