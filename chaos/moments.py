@@ -30,11 +30,18 @@ class Decision:
     subject: str
 
 
-def moments(decisions: Iterable[Decision], *, injected_s: float) -> tuple[Moment, ...]:
-    """Summarise the decisions after an injection: each kind by its first, with how many followed until when."""
+def moments(decisions: Iterable[Decision], *, injected_s: float, until_s: float) -> tuple[Moment, ...]:
+    """Summarise the decisions after an injection: each kind by its first, with how many followed until when.
+
+    Args:
+        decisions: of the whole run.
+        injected_s: when the fault began.
+        until_s: when the next one did; what comes later is not this fault's.
+    """
+    end_s = min(until_s, injected_s + WITHIN_S)
     found: dict[str, list[Decision]] = {}
     for decision in sorted(decisions, key=lambda decision: decision.at_s):
-        if decision.type in SHOWN and 0 <= decision.at_s - injected_s <= WITHIN_S:
+        if decision.type in SHOWN and injected_s <= decision.at_s < end_s:
             found.setdefault(decision.type, []).append(decision)
     told = (_told(kind, group, injected_s) for kind, group in found.items())
     return tuple(sorted(told, key=lambda moment: moment.after_s))

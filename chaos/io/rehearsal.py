@@ -8,6 +8,7 @@ import shutil
 import signal
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from chaos.io.aftermath import measured_rtt_s, store_writes_s, surveyed, told_by
 from chaos.io.faults import Injector
 from chaos.io.journal import Journal, undo_left_behind
 from chaos.io.load_scenario import load_scenario
-from chaos.io.play import Played, Player, done, reaches, summed
+from chaos.io.play import Play, Player, done, reaches, summed
 from chaos.io.screen import Screen
 from chaos.io.stage import IDLE_S, QUIET_S, SET_UP_S, Stage, staged
 from chaos.moments import Decision, moments
@@ -153,7 +154,7 @@ async def _rehearse(
         machine=f"{os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}",
         command=command,
         length_s=seen.length_s,
-        done=tuple(_done(played, found.get(played.entry.number), seen) for played in player.play.steps),
+        done=tuple(_done(player.play, place, found, seen) for place in range(len(player.play.steps))),
         judgement=judgement,
         bystanders=census.bystanders,
         leaderless=census.leaderless,
@@ -230,9 +231,13 @@ async def _asked(stage: Stage, began_wall_ms: int) -> tuple[DcId, tuple[Decision
     return dc_of(ControlPlaneId(status.leader)), tuple(decided)
 
 
-def _done(played: Played, found: Gaps | None, seen: Seen) -> Done:
-    summed_up = done(played, found)
-    return replace(summed_up, moments=moments(seen.decisions, injected_s=summed_up.at_s))
+def _done(play: Play, place: int, found: Mapping[int, Gaps], seen: Seen) -> Done:
+    """Sum a step up, with what was decided between it and the next one."""
+    played = play.steps[place]
+    later = play.steps[place + 1 : place + 2]
+    until_s = later[0].entry.at_s if later else seen.length_s
+    decided = moments(seen.decisions, injected_s=played.entry.at_s, until_s=until_s)
+    return replace(done(played, found.get(played.entry.number)), moments=decided)
 
 
 def told(rehearsed: Run, judged: Verdict, folder: Path) -> str:

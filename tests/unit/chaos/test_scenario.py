@@ -47,8 +47,8 @@ def line_of(words: str) -> int:
         pytest.param("profile: fast", "profle: fast", "profile: fast", "did you mean 'profile'", id="typing mistake"),
         pytest.param("func: kill", "func: explode", "func: kill", "expected one of kill", id="unknown fault"),
         pytest.param("dataCenters/fra1", "dc/fra1", "dataCenters/fra1", "target 'dc/fra1'", id="unknown target"),
-        pytest.param("at_s: 9", "at_s: 2", "name: fra1 returns", "before the action above", id="going back in time"),
-        pytest.param("at_s: 9", "at_s: soon", "at_s: 9", "expected a number", id="no number"),
+        pytest.param("at_s: 8", "at_s: 2", "name: fra1 returns", "before the action above", id="going back in time"),
+        pytest.param("at_s: 8", "at_s: soon", "at_s: 8", "expected a number", id="no number"),
         pytest.param("func: stale_reads", "func: vibes", "func: stale_reads", "expected one of", id="unknown measure"),
         pytest.param("rollbacks: []", "rollbacks: [1]", "rollbacks: []", "undone by itself", id="a rollback"),
     ],
@@ -63,8 +63,8 @@ def test_a_mistake_is_named_by_file_and_line(old: str, new: str, at: str, compla
 
 
 def test_pauses_place_an_action_after_the_one_before() -> None:
-    content = SMALL.replace("    at_s: 9\n", "    pauses: { before: 4 }\n")
-    assert [step.at_s for step in scenario(content, "my.yaml").steps] == [3.0, 7.0, 18.0]
+    content = SMALL.replace("    at_s: 8\n", "    pauses: { before: 4 }\n")
+    assert [step.at_s for step in scenario(content, "my.yaml").steps] == [3.0, 7.0, 13.0, 22.0]
 
 
 def test_a_missing_file_says_what_to_name(tmp_path: Path) -> None:

@@ -58,9 +58,9 @@ def test_decisions_after_a_fault_are_summed_up_by_kind() -> None:
         Decision(11.1, "failover.promoted", "shards/1"),
         Decision(11.3, "failover.promoted", "shards/2"),
         Decision(11.2, "move.started", "shards/3"),
-        Decision(40.0, "verdict.reached", "dataCenters/iad1"),
+        Decision(11.4, "verdict.reached", "dataCenters/iad1"),
     ]
-    first, second = moments(decisions, injected_s=10.0)
+    first, second = moments(decisions, injected_s=10.0, until_s=11.35)
     assert first.what == "verdict: dataCenters/fra1"
     assert round(first.after_s, 3) == 0.3
     assert second.what == "standby promoted: shards/1 first, 2 in all, the last at +1.30 s"
