@@ -12,7 +12,7 @@ from core.assignments import Assignment
 from core.errors import MalformedError
 from core.fleet_map import FleetMap
 from core.io.serve import Context, principal_of
-from core.names import ShardId, geography_id, tenant_name, tenant_slug
+from core.names import ShardId, TenantName, geography_id, tenant_name, tenant_slug
 from core.wire import assignment_to_pb
 from twinhold.v1 import event_pb2, journal_pb2, tenant_pb2
 from twinhold.v1 import tenant_service_pb2 as pb
@@ -83,7 +83,7 @@ class TenantService(pb_grpc.TenantServiceServicer):
             if not wanted or shard >= place.shard + SHARDS_PER_PAGE_MAX:
                 answer.next_page_token = token(f"{shard}:")
                 break
-            after = place.after if shard == place.shard else ""
+            after = str(TenantName(geography.id, place.after)) if shard == place.shard and place.after else ""
             found = await self._list_shard(ShardId(shard), after, wanted, context)
             answer.tenants.extend(found)
             if len(found) >= wanted:
