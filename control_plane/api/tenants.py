@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 from control_plane.api.asking import required_request_id
 from control_plane.explain import placement_reasons
-from control_plane.io.primaries import Primaries, unpacked
+from control_plane.io.primaries import DEADLINE_S, Primaries, unpacked
 from control_plane.paging import page_size, place_of, token
 from core.assignments import Assignment
-from core.errors import MalformedError
+from core.errors import MalformedError, NotFoundError, TwinholdError
 from core.fleet_map import FleetMap
 from core.io.serve import Context, principal_of
 from core.names import ShardId, TenantName, geography_id, tenant_name, tenant_slug
@@ -22,6 +22,8 @@ PAGE_DEFAULT, PAGE_MAX = 100, 1_000
 SHARDS_PER_PAGE_MAX = 256
 """How many shards one ListTenants asks; a page may be short, or empty, and still name a next one."""
 EXPLAIN_EVENTS = 20
+LOOK_UP_S = 1.0
+"""How long LocateTenant and ExplainTenant wait for the shard to say whether it knows the tenant."""
 
 
 EventsAbout = Callable[[str, int], Awaitable[Sequence[event_pb2.Event]]]
@@ -92,8 +94,8 @@ class TenantService(pb_grpc.TenantServiceServicer):
         return answer
 
     async def LocateTenant(self, request: pb.LocateTenantRequest, context: Context) -> pb.LocateTenantResponse:
-        """Say where a tenant lives."""
-        holder = self._map.locate(tenant_name(request.name))
+        """Say where a tenant lives, whether or not anybody serves it now."""
+        holder = await self._home_of(tenant_name(request.name), context)
         return pb.LocateTenantResponse(
             assignment=assignment_to_pb(holder),
             primary_endpoint=self._map.topology.node(holder.primary.node).endpoint,
@@ -101,21 +103,40 @@ class TenantService(pb_grpc.TenantServiceServicer):
 
     async def ExplainTenant(self, request: pb.ExplainTenantRequest, context: Context) -> pb.ExplainTenantResponse:
         """Say where a tenant lives, why, and what would happen next."""
-        holder = self._map.locate(tenant_name(request.name))
+        holder = await self._home_of(tenant_name(request.name), context)
         return pb.ExplainTenantResponse(
             assignment=assignment_to_pb(holder),
             reasons=placement_reasons(holder, self._map),
             events=await self._events_about(f"shards/{holder.shard}", EXPLAIN_EVENTS),
         )
 
+    async def _home_of(self, name: TenantName, context: Context) -> Assignment:
+        """Find a tenant's shard; NotFoundError only when the shard itself says that it has no such tenant."""
+        holder = self._map.locate(name)
+        query = journal_pb2.TenantQuery(get=journal_pb2.GetTenantQuery())
+        try:
+            await self._ask(holder, str(name), query, context, deadline_s=LOOK_UP_S)
+        except NotFoundError:
+            raise
+        except TwinholdError:
+            return holder
+        return holder
+
     async def _list_shard(self, shard: ShardId, after: str, limit: int, context: Context) -> list[tenant_pb2.Tenant]:
         query = journal_pb2.TenantQuery(list=journal_pb2.ListTenantsQuery(after=after, limit=limit))
         return await self._ask(self._map.shard(shard), f"shards/{shard}", query, context)
 
     async def _ask(
-        self, holder: Assignment, name: str, query: journal_pb2.TenantQuery, context: Context
+        self,
+        holder: Assignment,
+        name: str,
+        query: journal_pb2.TenantQuery,
+        context: Context,
+        *,
+        deadline_s: float = DEADLINE_S,
     ) -> list[tenant_pb2.Tenant]:
-        parts = await self._primaries.query(holder, tenant=name, body=query, actor=principal_of(context).name)
+        actor = principal_of(context).name
+        parts = await self._primaries.query(holder, tenant=name, body=query, actor=actor, deadline_s=deadline_s)
         answer = journal_pb2.TenantAnswer()
         for part in parts:
             read = journal_pb2.TenantAnswer()

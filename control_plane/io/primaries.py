@@ -53,7 +53,9 @@ class Primaries:
 
         return await self._follow(holder, call)
 
-    async def query(self, holder: Assignment, *, tenant: str, body: Message, actor: str) -> list[AnyMessage]:
+    async def query(
+        self, holder: Assignment, *, tenant: str, body: Message, actor: str, deadline_s: float
+    ) -> list[AnyMessage]:
         """Read, and return the parts of the app's answer.
 
         Raises:
@@ -62,7 +64,7 @@ class Primaries:
         request = pb.QueryRequest(tenant=tenant, body=_packed(body))
 
         async def call(stub: "pb_grpc.CommandServiceAsyncStub") -> list[AnyMessage]:
-            parts = stub.Query(request, timeout=DEADLINE_S, metadata=((ACTOR_HEADER, actor),))
+            parts = stub.Query(request, timeout=deadline_s, metadata=((ACTOR_HEADER, actor),))
             return [part.body async for part in parts]
 
         return await self._follow(holder, call)

@@ -80,4 +80,7 @@ async def test_tenants_are_created_listed_and_explained(tenants: "pb_grpc.Tenant
     located = await tenants.LocateTenant(pb.LocateTenantRequest(name=NAMES[0]), timeout=CALL_S)
     explained = await tenants.ExplainTenant(pb.ExplainTenantRequest(name=NAMES[0]), timeout=CALL_S)
     assert explained.assignment == located.assignment
+    with pytest.raises(aio.AioRpcError) as unknown:
+        await tenants.LocateTenant(pb.LocateTenantRequest(name="tenants/eu/nobody"), timeout=CALL_S)
+    assert isinstance(error_of(unknown.value), NotFoundError)
     assert f"served by {located.assignment.primary.node}" in explained.reasons[0]
