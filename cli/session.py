@@ -141,9 +141,9 @@ class Session:
 
     def _nobody(self, last: TwinholdError, waited_s: float) -> UnavailableError:
         tried = ", ".join(self.doors.control_planes.values())
+        cause = last.message.rpartition(": ")[2]  # of gRPC's chain of causes, the one that a person knows
         return UnavailableError(
-            f"no control plane gave an answer within {waited_s:.0f} s ({tried}; the last said: {last}): "
-            "is the fleet up?"
+            f"no control plane gave an answer within {waited_s:.0f} s ({tried}; the last: {cause}): is the fleet up?"
         )
 
     async def close(self) -> None:
