@@ -8,7 +8,7 @@ snapshot and restart (I10). Which entries are committed is not known here: whoev
 from bisect import bisect_right, insort
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TypeAlias, assert_never
 
 from google.protobuf.message import DecodeError, Message
 
@@ -20,6 +20,7 @@ from nodes.apps import tenant as tenant_app
 from nodes.apps.wire import (
     Answers,
     AppPiece,
+    End,
     Entry,
     Head,
     Item,
@@ -215,7 +216,7 @@ class Ledger:
         """
         head = Head(SNAPSHOT_VERSION, self.shard, self._lsn, self._at_ms)
         tenants = [self._exported(name) for name in self._names]
-        return parts_of(_chained(head, tenants))
+        return parts_of(_ended(_chained(head, tenants)))
 
     @classmethod
     def load(cls, shard: ShardId, apps: AppTable, window: RetryWindow, parts: Iterable[bytes]) -> "Ledger":
@@ -316,16 +317,18 @@ class Loading:
         self._apps = apps
         self._tenant: _Tenant | None = None
         self._pieces: list[bytes] = []
-        self._begun = False
+        self._items = 0
+        self._ended = False
 
     def take(self, part: bytes) -> None:
         """Take the next part; raises as ``Ledger.load`` does."""
         for item in items_of(part):
             self._take(item)
+            self._items += 1
 
     def ledger(self) -> Ledger:
         """Return the state, after the last part."""
-        if not self._begun or self._pieces:
+        if not self._ended:
             raise MalformedError("snapshot", f"shard {self._ledger.shard}", expected="all of its parts, in order")
         return self._ledger
 
@@ -339,6 +342,10 @@ class Loading:
                 self._piece(item)
             case Answers():
                 self._current.retries.load(item)
+            case End(items):
+                self._ended = items == self._items
+            case _:
+                assert_never(item)
 
     @property
     def _current(self) -> _Tenant:
@@ -355,7 +362,6 @@ class Loading:
                 expected=f"version {SNAPSHOT_VERSION} of shard {ledger.shard}",
             )
         ledger._lsn, ledger._at_ms = head.lsn, head.at_ms
-        self._begun = True
 
     def _piece(self, piece: AppPiece) -> None:
         if piece.body:
@@ -408,3 +414,11 @@ def _chained(
                 yield AppPiece(app, version, piece, last=False)
             yield AppPiece(app, version, b"", last=True)
         yield from answers
+
+
+def _ended(items: Iterable[Item]) -> Iterator[Item]:
+    count = 0
+    for item in items:
+        yield item
+        count += 1
+    yield End(count)

@@ -73,7 +73,14 @@ class Answers:
     answers: tuple[tuple[str, Recorded], ...]
 
 
-Item: TypeAlias = Head | TenantHead | AppPiece | Answers
+@dataclass(frozen=True, slots=True)
+class End:
+    """Nothing follows; how many items there were."""
+
+    items: int
+
+
+Item: TypeAlias = Head | TenantHead | AppPiece | Answers | End
 
 
 def entry_body(entry: Entry) -> bytes:
@@ -146,6 +153,8 @@ def _item_to(item: Item) -> pb.LedgerItem:
             return pb.LedgerItem(
                 piece=pb.AppPiece(app=item.app, schema_version=item.schema_version, body=item.body, last=item.last)
             )
+        case End(items):
+            return pb.LedgerItem(end=pb.LedgerEnd(items=items))
         case Answers():
             return pb.LedgerItem(
                 answers=pb.RecordedAnswers(
@@ -167,6 +176,8 @@ def _item_from(message: pb.LedgerItem) -> Item:
     if kind == "answers":
         found = message.answers
         return Answers(found.actor, tuple((one.request_id, _recorded_from(one)) for one in found.answers))
+    if kind == "end":
+        return End(message.end.items)
     raise MalformedError("snapshot item", kind, expected="one that this version reads")
 
 

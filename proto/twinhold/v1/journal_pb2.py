@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from twinhold.v1 import tenant_pb2 as twinhold_dot_v1_dot_tenant__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19twinhold/v1/journal.proto\x12\x0btwinhold.v1\x1a\x18twinhold/v1/tenant.proto\"\xa8\x01\n\x0cJournalEntry\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x0b\n\x03\x61pp\x18\x02 \x01(\t\x12\x16\n\x0eschema_version\x18\x03 \x01(\r\x12\r\n\x05\x61\x63tor\x18\x04 \x01(\t\x12\x12\n\nrequest_id\x18\x05 \x01(\t\x12\x11\n\tbody_hash\x18\x06 \x01(\x0c\x12\r\n\x05\x61t_ms\x18\x07 \x01(\x03\x12\x0e\n\x06\x65vents\x18\x08 \x03(\x0c\x12\x0e\n\x06\x61nswer\x18\t \x01(\x0c\"M\n\rTenantCommand\x12\x32\n\x06\x63reate\x18\x01 \x01(\x0b\x32 .twinhold.v1.CreateTenantCommandH\x00\x42\x08\n\x06\x61\x63tion\";\n\x13\x43reateTenantCommand\x12\x14\n\x0c\x64isplay_name\x18\x01 \x01(\t\x12\x0e\n\x06strict\x18\x02 \x01(\x08\"t\n\x0bTenantQuery\x12*\n\x03get\x18\x01 \x01(\x0b\x32\x1b.twinhold.v1.GetTenantQueryH\x00\x12-\n\x04list\x18\x02 \x01(\x0b\x32\x1d.twinhold.v1.ListTenantsQueryH\x00\x42\n\n\x08question\"\x10\n\x0eGetTenantQuery\"0\n\x10ListTenantsQuery\x12\r\n\x05\x61\x66ter\x18\x01 \x01(\t\x12\r\n\x05limit\x18\x02 \x01(\r\"4\n\x0cTenantAnswer\x12$\n\x07tenants\x18\x01 \x03(\x0b\x32\x13.twinhold.v1.Tenant\"4\n\nLedgerPart\x12&\n\x05items\x18\x01 \x03(\x0b\x32\x17.twinhold.v1.LedgerItem\"\xc1\x01\n\nLedgerItem\x12\'\n\x04head\x18\x01 \x01(\x0b\x32\x17.twinhold.v1.LedgerHeadH\x00\x12)\n\x06tenant\x18\x02 \x01(\x0b\x32\x17.twinhold.v1.TenantHeadH\x00\x12&\n\x05piece\x18\x03 \x01(\x0b\x32\x15.twinhold.v1.AppPieceH\x00\x12/\n\x07\x61nswers\x18\x04 \x01(\x0b\x32\x1c.twinhold.v1.RecordedAnswersH\x00\x42\x06\n\x04item\"H\n\nLedgerHead\x12\x0f\n\x07version\x18\x01 \x01(\r\x12\r\n\x05shard\x18\x02 \x01(\r\x12\x0b\n\x03lsn\x18\x03 \x01(\x04\x12\r\n\x05\x61t_ms\x18\x04 \x01(\x03\"2\n\nTenantHead\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x14\n\x0cstored_bytes\x18\x02 \x01(\x04\"K\n\x08\x41ppPiece\x12\x0b\n\x03\x61pp\x18\x01 \x01(\t\x12\x16\n\x0eschema_version\x18\x02 \x01(\r\x12\x0c\n\x04\x62ody\x18\x03 \x01(\x0c\x12\x0c\n\x04last\x18\x04 \x01(\x08\"N\n\x0fRecordedAnswers\x12\r\n\x05\x61\x63tor\x18\x01 \x01(\t\x12,\n\x07\x61nswers\x18\x02 \x03(\x0b\x32\x1b.twinhold.v1.RecordedAnswer\"p\n\x0eRecordedAnswer\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0b\n\x03lsn\x18\x02 \x01(\x04\x12\r\n\x05\x61t_ms\x18\x03 \x01(\x03\x12\x11\n\tbody_hash\x18\x04 \x01(\x0c\x12\x0b\n\x03\x61pp\x18\x05 \x01(\t\x12\x0e\n\x06\x61nswer\x18\x06 \x01(\x0c\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19twinhold/v1/journal.proto\x12\x0btwinhold.v1\x1a\x18twinhold/v1/tenant.proto\"\xa8\x01\n\x0cJournalEntry\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x0b\n\x03\x61pp\x18\x02 \x01(\t\x12\x16\n\x0eschema_version\x18\x03 \x01(\r\x12\r\n\x05\x61\x63tor\x18\x04 \x01(\t\x12\x12\n\nrequest_id\x18\x05 \x01(\t\x12\x11\n\tbody_hash\x18\x06 \x01(\x0c\x12\r\n\x05\x61t_ms\x18\x07 \x01(\x03\x12\x0e\n\x06\x65vents\x18\x08 \x03(\x0c\x12\x0e\n\x06\x61nswer\x18\t \x01(\x0c\"M\n\rTenantCommand\x12\x32\n\x06\x63reate\x18\x01 \x01(\x0b\x32 .twinhold.v1.CreateTenantCommandH\x00\x42\x08\n\x06\x61\x63tion\";\n\x13\x43reateTenantCommand\x12\x14\n\x0c\x64isplay_name\x18\x01 \x01(\t\x12\x0e\n\x06strict\x18\x02 \x01(\x08\"t\n\x0bTenantQuery\x12*\n\x03get\x18\x01 \x01(\x0b\x32\x1b.twinhold.v1.GetTenantQueryH\x00\x12-\n\x04list\x18\x02 \x01(\x0b\x32\x1d.twinhold.v1.ListTenantsQueryH\x00\x42\n\n\x08question\"\x10\n\x0eGetTenantQuery\"0\n\x10ListTenantsQuery\x12\r\n\x05\x61\x66ter\x18\x01 \x01(\t\x12\r\n\x05limit\x18\x02 \x01(\r\"4\n\x0cTenantAnswer\x12$\n\x07tenants\x18\x01 \x03(\x0b\x32\x13.twinhold.v1.Tenant\"4\n\nLedgerPart\x12&\n\x05items\x18\x01 \x03(\x0b\x32\x17.twinhold.v1.LedgerItem\"\xe8\x01\n\nLedgerItem\x12\'\n\x04head\x18\x01 \x01(\x0b\x32\x17.twinhold.v1.LedgerHeadH\x00\x12)\n\x06tenant\x18\x02 \x01(\x0b\x32\x17.twinhold.v1.TenantHeadH\x00\x12&\n\x05piece\x18\x03 \x01(\x0b\x32\x15.twinhold.v1.AppPieceH\x00\x12/\n\x07\x61nswers\x18\x04 \x01(\x0b\x32\x1c.twinhold.v1.RecordedAnswersH\x00\x12%\n\x03\x65nd\x18\x05 \x01(\x0b\x32\x16.twinhold.v1.LedgerEndH\x00\x42\x06\n\x04item\"H\n\nLedgerHead\x12\x0f\n\x07version\x18\x01 \x01(\r\x12\r\n\x05shard\x18\x02 \x01(\r\x12\x0b\n\x03lsn\x18\x03 \x01(\x04\x12\r\n\x05\x61t_ms\x18\x04 \x01(\x03\"\x1a\n\tLedgerEnd\x12\r\n\x05items\x18\x01 \x01(\x04\"2\n\nTenantHead\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x14\n\x0cstored_bytes\x18\x02 \x01(\x04\"K\n\x08\x41ppPiece\x12\x0b\n\x03\x61pp\x18\x01 \x01(\t\x12\x16\n\x0eschema_version\x18\x02 \x01(\r\x12\x0c\n\x04\x62ody\x18\x03 \x01(\x0c\x12\x0c\n\x04last\x18\x04 \x01(\x08\"N\n\x0fRecordedAnswers\x12\r\n\x05\x61\x63tor\x18\x01 \x01(\t\x12,\n\x07\x61nswers\x18\x02 \x03(\x0b\x32\x1b.twinhold.v1.RecordedAnswer\"p\n\x0eRecordedAnswer\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0b\n\x03lsn\x18\x02 \x01(\x04\x12\r\n\x05\x61t_ms\x18\x03 \x01(\x03\x12\x11\n\tbody_hash\x18\x04 \x01(\x0c\x12\x0b\n\x03\x61pp\x18\x05 \x01(\t\x12\x0e\n\x06\x61nswer\x18\x06 \x01(\x0c\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -49,15 +49,17 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LEDGERPART']._serialized_start=619
   _globals['_LEDGERPART']._serialized_end=671
   _globals['_LEDGERITEM']._serialized_start=674
-  _globals['_LEDGERITEM']._serialized_end=867
-  _globals['_LEDGERHEAD']._serialized_start=869
-  _globals['_LEDGERHEAD']._serialized_end=941
-  _globals['_TENANTHEAD']._serialized_start=943
-  _globals['_TENANTHEAD']._serialized_end=993
-  _globals['_APPPIECE']._serialized_start=995
-  _globals['_APPPIECE']._serialized_end=1070
-  _globals['_RECORDEDANSWERS']._serialized_start=1072
-  _globals['_RECORDEDANSWERS']._serialized_end=1150
-  _globals['_RECORDEDANSWER']._serialized_start=1152
-  _globals['_RECORDEDANSWER']._serialized_end=1264
+  _globals['_LEDGERITEM']._serialized_end=906
+  _globals['_LEDGERHEAD']._serialized_start=908
+  _globals['_LEDGERHEAD']._serialized_end=980
+  _globals['_LEDGEREND']._serialized_start=982
+  _globals['_LEDGEREND']._serialized_end=1008
+  _globals['_TENANTHEAD']._serialized_start=1010
+  _globals['_TENANTHEAD']._serialized_end=1060
+  _globals['_APPPIECE']._serialized_start=1062
+  _globals['_APPPIECE']._serialized_end=1137
+  _globals['_RECORDEDANSWERS']._serialized_start=1139
+  _globals['_RECORDEDANSWERS']._serialized_end=1217
+  _globals['_RECORDEDANSWER']._serialized_start=1219
+  _globals['_RECORDEDANSWER']._serialized_end=1331
 # @@protoc_insertion_point(module_scope)

@@ -260,6 +260,7 @@ class LedgerItem(_message.Message):
     TENANT_FIELD_NUMBER: _builtins.int
     PIECE_FIELD_NUMBER: _builtins.int
     ANSWERS_FIELD_NUMBER: _builtins.int
+    END_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def head(self) -> Global___LedgerHead:
         """The first item."""
@@ -276,6 +277,10 @@ class LedgerItem(_message.Message):
     def answers(self) -> Global___RecordedAnswers:
         """Answers that retries of one actor get."""
 
+    @_builtins.property
+    def end(self) -> Global___LedgerEnd:
+        """The last item."""
+
     def __init__(
         self,
         *,
@@ -283,12 +288,13 @@ class LedgerItem(_message.Message):
         tenant: Global___TenantHead | None = ...,
         piece: Global___AppPiece | None = ...,
         answers: Global___RecordedAnswers | None = ...,
+        end: Global___LedgerEnd | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["answers", b"answers", "head", b"head", "item", b"item", "piece", b"piece", "tenant", b"tenant"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["answers", b"answers", "end", b"end", "head", b"head", "item", b"item", "piece", b"piece", "tenant", b"tenant"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["answers", b"answers", "head", b"head", "item", b"item", "piece", b"piece", "tenant", b"tenant"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answers", b"answers", "end", b"end", "head", b"head", "item", b"item", "piece", b"piece", "tenant", b"tenant"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_item: _TypeAlias = _typing.Literal["head", "tenant", "piece", "answers"]  # noqa: Y015
+    _WhichOneofReturnType_item: _TypeAlias = _typing.Literal["head", "tenant", "piece", "answers", "end"]  # noqa: Y015
     _WhichOneofArgType_item: _TypeAlias = _typing.Literal["item", b"item"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_item) -> _WhichOneofReturnType_item | None: ...
 
@@ -327,6 +333,28 @@ class LedgerHead(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___LedgerHead: _TypeAlias = LedgerHead  # noqa: Y015
+
+@_typing.final
+class LedgerEnd(_message.Message):
+    """The state is complete."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ITEMS_FIELD_NUMBER: _builtins.int
+    items: _builtins.int
+    """The number of items before this one."""
+    def __init__(
+        self,
+        *,
+        items: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["items", b"items"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LedgerEnd: _TypeAlias = LedgerEnd  # noqa: Y015
 
 @_typing.final
 class TenantHead(_message.Message):
