@@ -33,7 +33,7 @@ def preview(dc: DcId, situation: Situation) -> Preview:
     geography = catalog.geography_of(dc)
     loads = catalog.loads.copied()
     usable = [other for other in situation.usable if other != dc]
-    room = Room(loads, usable, situation.living)
+    room = Room(loads, usable, situation.well)
     before = catalog.loads.certificate(geography, [d for d in situation.usable_in(geography) if d != dc] + [dc])
     moves: list[Move] = []
     for assignment in sorted((*catalog.led_in(dc), *catalog.followed_in(dc)), key=lambda a: a.shard):

@@ -92,7 +92,7 @@ def _candidates(dc: DcId, situation: Situation) -> Iterator[tuple[ShardId, NodeI
     old = [(node, shard, _donor(shard, situation)) for node, shard in situation.copies_in(dc)]
     for node, shard, _ in sorted(old, key=lambda entry: -placed.get(entry[2], 0.0)):
         yield shard, node
-    nodes = [n.id for n in situation.catalog.topology.nodes_in(dc) if n.id in situation.living]
+    nodes = [n.id for n in situation.catalog.topology.nodes_in(dc) if n.id in situation.well]
     if not nodes:
         return
     donors = [d for d in situation.usable_in(situation.catalog.geography_of(dc)) if d != dc]

@@ -4,7 +4,7 @@ An order is done when the shard's record is another one; whatever its primary pr
 answer: "accepted" only means that the order need not be sent again soon.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from control_plane.views import Order, TransferOrder
@@ -112,6 +112,19 @@ class Movements:
         for shard in late:
             movement = self._end(shard, now + OVERDUE_S)
             cancels.append(TransferOrder(shard, movement.base, Order.CANCEL, None, "it took too long"))
+        return cancels
+
+    def abandon(self, lost: Callable[[NodeId], bool], now: float) -> list[tuple[NodeId, TransferOrder]]:
+        """End what a lost node was to do; primaries that live are told to cancel what they wait for."""
+        cancels = []
+        for shard, movement in list(self.open.items()):
+            target = movement.wish.target
+            if lost(movement.node):
+                self._end(shard, now)
+            elif target is not None and lost(target):
+                self._end(shard, now)
+                order = TransferOrder(shard, movement.base, Order.CANCEL, None, f"{target} is lost")
+                cancels.append((movement.node, order))
         return cancels
 
     def refused(self, shard: ShardId, why: str, now: float) -> Ended | None:

@@ -49,6 +49,8 @@ class Mover:
         office = self.office
         if office.frozen:
             return now + LOOK_S
+        for node, cancel in office.movements.abandon(office.known().holds_lost, now):
+            self._send(node, [cancel])
         situation = office.situation()
         self._relieve(situation)
         self._repair(situation)

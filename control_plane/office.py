@@ -55,13 +55,13 @@ class Office:
     over: bool = False
     """The term has ended: answers that still come in change nothing."""
 
-    def living(self) -> frozenset[NodeId]:
-        """Name the nodes that are heard and not held lost."""
+    def well(self) -> frozenset[NodeId]:
+        """Name the nodes that may be given something to do, and are not held lost."""
         now, lost_dcs, lost_nodes = self.clock.now(), self.shelf.lost_dcs(), self.shelf.lost_nodes()
         return frozenset(
             node.id
             for node in self.topology.nodes
-            if node.dc not in lost_dcs and node.id not in lost_nodes and self.roster.lives(node.id, now)
+            if node.dc not in lost_dcs and node.id not in lost_nodes and self.roster.well(node.id, now)
         )
 
     def lost_nodes(self) -> list[NodeId]:
@@ -80,7 +80,7 @@ class Office:
             roster=self.roster,
             movements=self.movements,
             placement=self.placement,
-            living=self.living(),
+            well=self.well(),
             lost_dcs=self.shelf.lost_dcs(),
             cordoned=self.shelf.cordoned(),
             now=self.clock.now(),

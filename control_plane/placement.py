@@ -26,7 +26,8 @@ class Room:
     loads: Loads
     usable: Collection[DcId]
     """Data centers that live and are not cordoned."""
-    living: Collection[NodeId]
+    well: Collection[NodeId]
+    """Nodes that may take a copy in."""
 
 
 class Placement(Protocol):
@@ -71,7 +72,7 @@ class SimplePlacement:
         candidates = [
             node
             for node in _nodes(topology, topology.geography_of_shard(assignment.shard).id, room.usable)
-            if node.dc != home and node.id in room.living and node.id not in taken
+            if node.dc != home and node.id in room.well and node.id not in taken
         ]
         fitting = [
             node

@@ -125,6 +125,15 @@ class Roster:
             presence.reports > 0 and now - presence.heard_at < self._timers.silence_s and not self._gone(presence, now)
         )
 
+    def well(self, node: NodeId, now: float) -> bool:
+        """Say whether a node may be given something to do: it reports, and most who watch it see it alive."""
+        if not self.fresh(node, now):
+            return False
+        sights = (
+            [seen.observation.sight for seen in self.watched.get(node, {}).values()] if node in self.doubted else []
+        )
+        return 2 * sum(sight is not Sight.ALIVE for sight in sights) <= len(sights)
+
     def own_sight(self, node: NodeId, now: float) -> Sight:
         """Say how this control plane itself sees a node, by its report stream.
 

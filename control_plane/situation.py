@@ -24,7 +24,8 @@ class Situation:
     roster: Roster
     movements: Movements
     placement: Placement
-    living: Collection[NodeId]
+    well: Collection[NodeId]
+    """Nodes that may be given something to do."""
     lost_dcs: Collection[DcId]
     cordoned: Collection[DcId]
     now: float
@@ -39,15 +40,15 @@ class Situation:
     @property
     def room(self) -> Room:
         """Say where copies may go."""
-        return Room(self.catalog.loads, self.usable, self.living)
+        return Room(self.catalog.loads, self.usable, self.well)
 
     def free(self, assignment: Assignment) -> bool:
         """Say whether a shard can be given an order: nothing under way, and its primary lives."""
-        return assignment.primary.node in self.living and self.movements.free(assignment.shard, self.now)
+        return assignment.primary.node in self.well and self.movements.free(assignment.shard, self.now)
 
     def both_live(self, assignment: Assignment) -> bool:
         """Say whether both copies stand on living nodes."""
-        return all(copy.node in self.living for copy in assignment.in_sync)
+        return all(copy.node in self.well for copy in assignment.in_sync)
 
     def usable_in(self, geography: GeographyId) -> list[DcId]:
         """List the usable data centers of a geography."""
@@ -67,7 +68,7 @@ class Situation:
 
     def copies_in(self, dc: DcId) -> list[tuple[NodeId, ShardId]]:
         """List the copies that a data center's nodes report, members or not: old ones can be used again."""
-        nodes = [node.id for node in self.catalog.topology.nodes_in(dc) if node.id in self.living]
+        nodes = [node.id for node in self.catalog.topology.nodes_in(dc) if node.id in self.well]
         return [(node, shard) for node in nodes for shard in sorted(self.roster.nodes[node].copies)]
 
 
