@@ -70,7 +70,7 @@ class TwoNodes:
 
     def start(self, node: NodeId) -> None:
         self.processes[node].start(
-            lambda life_fd: NodeConfig(self.topology, node, "fast", self.folder / node, seed=1, life_fd=life_fd)
+            lambda life_fd: NodeConfig(self.topology, node, "default", self.folder / node, seed=1, life_fd=life_fd)
         )
 
     async def serving(self, node: NodeId) -> None:
@@ -230,8 +230,7 @@ async def test_a_lost_standby_is_evicted_and_writes_go_on(pair: TwoNodes) -> Non
 async def test_a_promoted_standby_serves_what_was_acknowledged_and_knows_retries(pair: TwoNodes) -> None:
     await pair.submit(FRA, post("before"), "before")
     pair.processes[FRA].kill()
-    for shard in list(pair.control.map.shards):
-        pair.control.promote(shard)
+    pair.control.promote(pair.shard)
     again = await pair.submit_until_done(AMS, post("after"))
     assert again.position.shard == pair.shard
     assert await pair.posts(AMS) == ["before", "after"]
@@ -291,7 +290,7 @@ async def test_reflection_serves_what_a_stock_client_needs_to_build_a_post(pair:
 
 async def test_a_taken_port_is_one_line_and_exit_code_1(pair: TwoNodes, tmp_path: Path) -> None:
     second = HostedProcess("nodes.io.process", pair.topology.node(FRA).endpoint)
-    second.start(lambda life_fd: NodeConfig(pair.topology, FRA, "fast", tmp_path / "second", 1, life_fd))
+    second.start(lambda life_fd: NodeConfig(pair.topology, FRA, "default", tmp_path / "second", 1, life_fd))
     assert await asyncio.to_thread(second.wait) == 1
     assert "is in use" in (tmp_path / "second" / FAILED).read_text()
 
@@ -303,8 +302,7 @@ async def test_a_node_ends_with_its_host(pair: TwoNodes) -> None:
 async def test_a_primary_that_was_frozen_and_replaced_serves_nothing_and_follows(pair: TwoNodes) -> None:
     await pair.submit(FRA, post("before"))
     pair.processes[FRA].freeze()
-    for shard in list(pair.control.map.shards):
-        pair.control.promote(shard)
+    pair.control.promote(pair.shard)
     await pair.submit_until_done(AMS, post("meanwhile"))
     pair.processes[FRA].thaw()
     await until(lambda: pair.control.copies[(FRA, pair.shard)].role == node_pb.CopyReport.ROLE_OUT)
