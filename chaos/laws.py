@@ -95,7 +95,7 @@ class Judge:
             stale_reads=len(self._stale),
             violations=self._violations,
             findings=tuple(self._findings),
-            unconfirmed=tuple(self._unconfirmed[:FINDINGS_MAX]),
+            unconfirmed=tuple(sorted(self._unconfirmed)[:FINDINGS_MAX]),
         )
 
     def _verdict(self) -> Verdict:
