@@ -156,8 +156,8 @@ class Guard:
         if stop is not None:
             self._halt(stop, subject)
             return
-        office.audit("verdict.reached", subject, acted=True, reasons=evidence)
-        office.tell("verdict.reached", {"subject": subject, "silent_s": round(now - last_sign_at, 3)})
+        silent = f"its last sign of life is {now - last_sign_at:.2f} s old"
+        office.audit("verdict.reached", subject, acted=True, reasons=(*evidence, silent))
         self.evacuate(self.next_evacuation(dc, node, automatic=True, evidence=evidence, last_sign_at=last_sign_at))
 
     def _halt(self, stop: brake.Stop, subject: str) -> None:
@@ -285,7 +285,6 @@ class Guard:
             return
         subject = mission.evacuation.subject
         self.office.audit("evacuation.finished", subject, acted=True, reasons=reasons, cause=mission.cause)
-        self.office.tell("evacuation.finished", {"subject": subject, "promoted": promoted, "impossible": impossible})
 
     def _see_back(self, mission: Mission, now: float) -> None:
         """Close an evacuation when what it names has reported steadily for a while."""

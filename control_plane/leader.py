@@ -106,7 +106,6 @@ class Leader:
             verdicts=Verdicts(world.me, topology, world.timers, world.roster),
             placement=world.placement,
             audit=self._audit,
-            tell=world.tell,
             again=self.again,
         )
         self.guard = Guard(self._office)

@@ -1,6 +1,6 @@
 """What every part of a leader works with, for one term; given up whole when the term ends."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -46,7 +46,6 @@ class Office:
     verdicts: Verdicts
     placement: Placement
     audit: Audit
-    tell: Callable[[str, Mapping[str, object]], None]
     again: Callable[[], None]
     """Have everything looked at again soon."""
     movements: Movements = field(default_factory=Movements)

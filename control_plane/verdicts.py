@@ -17,6 +17,8 @@ from core.timers import Timers
 from core.topology import Topology
 
 OBSERVERS_MIN = 3
+REFUSALS_MIN = 2
+"""Refusals that make an observer who only misses beats count too, when nobody sees the accused alive."""
 SHARE = 0.8
 """Of a data center's nodes, and of the standbys paired with the accused."""
 _MISSING = (Sight.REFUSED, Sight.SILENT)
@@ -142,7 +144,9 @@ class Verdicts:
         if dc_of(self._me) != dc_of(accused):
             sights[self._me] = own
         needed = self._observers_needed(dc_of(accused))
-        strong = self._enough([o for o, sight in sights.items() if sight is Sight.REFUSED], needed)
+        refused = [o for o, sight in sights.items() if sight is Sight.REFUSED]
+        unanimous = len(refused) >= REFUSALS_MIN and Sight.ALIVE not in sights.values()
+        strong = unanimous or self._enough(refused, needed)
         counted = [o for o, sight in sights.items() if sight in _MISSING or (strong and sight is Sight.SUSPECT)]
         quorum = self._enough(counted, needed) and 3 * len(counted) >= 2 * len(sights)
         paired_missing, paired = self._paired(accused, known, counted, votes)

@@ -253,14 +253,16 @@ class PocketWorld:
         self.break_streams(dc)
 
     def break_streams(self, dc: str) -> None:
-        for control_plane, driver in self.drivers.items():
-            if not self.hosts[control_plane].alive:
-                continue
-            for name in self.names_in(dc):
-                if name in self.nodes:
-                    driver.report_broken(NodeId(name))
-                else:
-                    driver.peer_down(ControlPlaneId(name), True)
+        for name in self.names_in(dc):
+            self.break_stream(name)
+
+    def break_stream(self, name: str) -> None:
+        """Let every control plane notice a reset, after what was sent before it."""
+        for control_plane in self.drivers:
+            if name in self.nodes:
+                self.send(name, control_plane, lambda driver: driver.report_broken(NodeId(name)))
+            elif name != control_plane:
+                self.send(name, control_plane, lambda driver: driver.peer_down(ControlPlaneId(name), True))
 
     def freeze_dc(self, dc: str) -> None:
         for name in self.names_in(dc):

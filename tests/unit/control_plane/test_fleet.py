@@ -7,7 +7,7 @@ import pytest
 from control_plane.views import Asked, DcState, OperationView, Started
 from core.assignments import Assignment
 from core.errors import NotLeaderError, RefusedBySafetyError, TwinholdError, UnavailableError
-from core.names import ControlPlaneId, DcId, NodeId, dc_of
+from core.names import ControlPlaneId, DcId, dc_of
 from tests.unit.control_plane.lands import EU_SHARDS, US_SHARDS, two_lands
 from tests.unit.control_plane.pocket_world import PocketWorld
 
@@ -132,8 +132,7 @@ def test_a_cut_link_between_two_data_centers_leads_to_no_evacuation_and_is_told(
 
 def test_a_node_is_lost_alone_when_its_data_center_lives(world: PocketWorld) -> None:
     world.hosts["par1-c1"].crash()
-    for driver in world.drivers.values():
-        driver.report_broken(NodeId("par1-c1"))
+    world.break_stream("par1-c1")
     until(world, lambda: not [a for a in world.led_in("par1") if a.primary.node == "par1-c1"], within_s=3.0)
     recorded = [event.subject for event in world.events() if event.type == "evacuation.recorded"]
     assert recorded == ["nodes/par1-c1"]
