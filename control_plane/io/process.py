@@ -1,7 +1,7 @@
 """The process of a control plane: the driver between the store, the nodes, the other control planes and the callers."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from pathlib import Path
 from random import Random
 
@@ -12,6 +12,7 @@ from control_plane.io.map_relay import MapRelay
 from control_plane.io.nodes import NodeCalls
 from control_plane.io.peers import PeerStreams
 from control_plane.io.store_client import StoreClient
+from control_plane.views import LeaderView
 from core.gate import LoopbackPolicy
 from core.io.clock import LoopClock
 from core.io.hosted import Life, run_hosted
@@ -24,8 +25,6 @@ from core.timers import timers
 
 STORE_DEADLINE_S = 1.0
 """Longer than the farthest majority and a busy disk; then the outcome is Unknown, and the record is read again."""
-LEADER_LOOK_S = 0.02
-"""How often this process looks who leads; nodes wait for that, so it counts in every failover."""
 _GRACE_S = 0.2
 
 
@@ -37,11 +36,10 @@ def main(config: ControlPlaneConfig) -> int:
 async def _serve(config: ControlPlaneConfig, life: Life) -> None:
     host = _Host(config)
     try:
+        host.driver.start()  # first: a call may come before the server's start returns
         await host.server.start(SERVICES)
-        host.driver.start()
         owned = [
-            _owned(host.peers.run(host.driver, host.jumps.check), life),
-            _owned(host.follow_leader(), life),
+            _owned(host.peers.run(host.driver, host.attend), life),
             _owned(host.jumps.run(), life),
         ]
         life.ready()
@@ -60,45 +58,56 @@ class _Host:
     def __init__(self, config: ControlPlaneConfig) -> None:
         topology = config.topology
         me = topology.control_plane(config.control_plane)
-        clock = LoopClock(asyncio.get_running_loop())
-        self.timers = timers(config.profile)
+        loop = asyncio.get_running_loop()
+        clock = LoopClock(loop)
+        profile = timers(config.profile)
         self._me = me.id
         self._lines = Lines()
         self._store = StoreClient(topology, me.id, deadline_s=STORE_DEADLINE_S)
-        self._nodes = NodeCalls(topology, home=me.dc, timers=self.timers, lines=self._lines)
-        self.peers = PeerStreams(topology, me.id, timers=self.timers, clock=clock)
+        self._nodes = NodeCalls(topology, home=me.dc, timers=profile, lines=self._lines)
+        self.peers = PeerStreams(topology, me.id, timers=profile, clock=clock)
         self.driver = ControlPlaneDriver(
             topology=topology,
             control_plane=me.id,
-            timers=self.timers,
+            timers=profile,
             clock=clock,
             rng=Random(config.seed),
             store=self._store,
             lock=self._store,
             nodes=self._nodes,
             peers=self.peers,
-            tell=lambda event, facts: tell(event, **facts),
+            tell=self._tell,
         )
-        self.jumps = JumpWatch(self.timers.jump_s, self.driver.jumped)
-        clock.before = self.jumps.check
+        self.jumps = JumpWatch(profile.jump_s, self.driver.jumped)
         self._relay = MapRelay(self.driver, home=me.dc, lines=self._lines, clock=clock)
         self._feed = MapFeed(self.driver.fleet_map, self.driver.map_age_ms)
         self.driver.follow_map(self._feed)
         self.server = Server(me.host, me.port, LoopbackPolicy())
         self._told = add_services(
-            self.server, self.driver, feed=self._feed, store=self._store, lines=self._lines, awake=self.jumps.check
+            self.server, self.driver, feed=self._feed, store=self._store, lines=self._lines, awake=self.attend
         )
+        self._loop = loop
+        self._known = LeaderView(None, 0)
+        clock.before = self.attend
 
-    async def follow_leader(self) -> None:
-        """Keep the relay on whoever leads, and tell the nodes when that changes, until cancelled."""
-        before = self.driver.leader()
-        while True:
-            await asyncio.sleep(LEADER_LOOK_S)
-            now = self.driver.leader()
-            self._relay.follow(None if now.leader == self._me else now.leader)
-            if now != before:
-                self._told.leader_changed()
-            before = now
+    def attend(self) -> None:
+        """Look at the clock and at who leads; stands before every timer and every message."""
+        self.jumps.check()
+        self._look()
+
+    def _tell(self, event: str, facts: Mapping[str, object]) -> None:
+        tell(event, **facts)
+        if event.startswith("leader."):
+            self._loop.call_soon(self._look)
+
+    def _look(self) -> None:
+        """Keep the relay on whoever leads, and tell the nodes at once when that changes: they wait for it."""
+        now = self.driver.leader()
+        if now == self._known:
+            return
+        self._known = now
+        self._relay.follow(None if now.leader == self._me else now.leader)
+        self._told.leader_changed()
 
     async def close(self) -> None:
         """Close what was opened, callers first."""
