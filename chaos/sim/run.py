@@ -1,0 +1,92 @@
+"""Runs one schedule on a simulated fleet, and judges it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from chaos.judgement import Verdict
+from chaos.laws import judged
+from chaos.schedule import Crash, Cut, Fault, Freeze, LoseDc, Schedule, StoreAway
+from chaos.sim.fleet import Plan, SimFleet
+from chaos.sim.node import Parts
+from chaos.sim.time import World
+
+DOCUMENTED = frozenset(
+    {"UnknownOutcomeError", "UnavailableError", "NotOwnerError", "OverloadedError", "StaleEpochError"}
+)
+"""What a client's operation may end with while things go wrong."""
+
+
+@dataclass(frozen=True, slots=True)
+class SimResult:
+    """What became of a run."""
+
+    seed: int
+    broken: tuple[str, ...]
+    """One line per law broken; empty: none."""
+    operations: int
+    acknowledged: int
+    trace_hash: str
+
+
+def simulate(schedule: Schedule, plan: Plan, parts: Parts, *, tell: Callable[[str], None] | None = None) -> SimResult:
+    """Run a schedule: trouble, healing, a wait until the fleet is whole, one audit read per channel, the verdict."""
+    world = World(schedule.seed)
+    world.tell = tell
+    fleet = SimFleet(world, plan, parts)
+    fleet.start()
+    for timed in schedule.faults:
+        world.at(timed.at_s, lambda fault=timed.fault: _inject(fleet, fault))  # type: ignore[misc]  # bound per turn
+    world.run(schedule.trouble_s)
+    fleet.heal()
+    broken = _settle(fleet, schedule)
+    for user in fleet.users:
+        user.stopped = True
+    world.run(world.now + 6.0)
+    audited: list[str] = []
+    for user in fleet.users:
+        user.audit(lambda name=str(user.tenant): audited.append(name))  # type: ignore[misc]  # bound per turn
+    world.run(world.now + 6.0)
+    return _result(schedule, fleet, [*broken, *_judged(fleet)])
+
+
+def _inject(fleet: SimFleet, fault: Fault) -> None:
+    fleet.world.note(f"fault {fault}")
+    match fault:
+        case Crash(name, for_s):
+            fleet.crash(name)
+            fleet.world.after(for_s, lambda: fleet.restart(name))
+        case Freeze(name, for_s):
+            fleet.freeze(name)
+            fleet.world.after(for_s, lambda: fleet.restart(name))
+        case LoseDc(dc, for_s, silently):
+            for name in fleet.names_in(dc):
+                (fleet.freeze if silently else fleet.crash)(name)
+                fleet.world.after(for_s, lambda name=name: fleet.restart(name))  # type: ignore[misc]  # per turn
+        case Cut(a, b, for_s, both_ways):
+            fleet.cut(a, b, both_ways=both_ways)
+            fleet.world.after(for_s, lambda: fleet.network.cuts.difference_update({(a, b), (b, a)}))
+        case StoreAway(for_s):
+            fleet.store_reachable = False
+            fleet.world.after(for_s, lambda: setattr(fleet, "store_reachable", True))
+
+
+def _settle(fleet: SimFleet, schedule: Schedule) -> list[str]:
+    """Wait until the fleet is whole; what is missing when the time is up is the liveness law broken."""
+    end = fleet.world.now + schedule.settle_s
+    while (wrong := fleet.settled()) and fleet.world.now < end:
+        fleet.world.run(fleet.world.now + 0.5)
+    return [f"liveness: {schedule.settle_s:g} s after healing {line}" for line in wrong]
+
+
+def _judged(fleet: SimFleet) -> list[str]:
+    judgement = judged(fleet.lines)
+    broken = [str(finding) for finding in judgement.findings]
+    if judgement.verdict is Verdict.UNDECIDED:
+        broken.append("the history is undecided")
+    undocumented = {name for user in fleet.users for name in user.errors} - DOCUMENTED
+    return broken + [f"a client was told {name}" for name in sorted(undocumented)]
+
+
+def _result(schedule: Schedule, fleet: SimFleet, broken: list[str]) -> SimResult:
+    acknowledged = sum(1 for line in fleet.lines if line.outcome == "ok")
+    return SimResult(schedule.seed, tuple(broken), len(fleet.lines), acknowledged, fleet.world.trace_hash)
