@@ -1,7 +1,6 @@
 """Group switchover: the longest gap that a writer sees while its shard changes primary by plan."""
 
 import asyncio
-from contextlib import suppress
 from time import perf_counter
 from uuid import uuid4
 
@@ -38,18 +37,19 @@ async def switchover() -> dict[str, float]:
 async def _gap_s(bench: Bench, operator: Operator, shard: ShardId) -> float:
     acknowledged: list[float] = []
     writing = asyncio.create_task(_write(bench, shard, acknowledged))
-    await asyncio.sleep(AROUND_S)
-    before = bench.client.map.shard(shard).primary
-    await operator.switchover(shard, request_id=str(uuid4()))
-    until = perf_counter() + WITHIN_S
-    while bench.client.map.shard(shard).primary == before:
-        if perf_counter() > until:
-            raise UnavailableError(f"shard {shard} was not switched over within {WITHIN_S:g} s")
-        await asyncio.sleep(LOOK_S)
-    await asyncio.sleep(AROUND_S)
-    writing.cancel()
-    with suppress(asyncio.CancelledError):
-        await writing
+    try:
+        await asyncio.sleep(AROUND_S)
+        before = bench.client.map.shard(shard).primary
+        await operator.switchover(shard, request_id=str(uuid4()))
+        until = perf_counter() + WITHIN_S
+        while bench.client.map.shard(shard).primary == before:
+            if perf_counter() > until:
+                raise UnavailableError(f"shard {shard} was not switched over within {WITHIN_S:g} s")
+            await asyncio.sleep(LOOK_S)
+        await asyncio.sleep(AROUND_S)
+    finally:
+        writing.cancel()
+        await asyncio.gather(writing, return_exceptions=True)
     return longest_gap_s(acknowledged)
 
 

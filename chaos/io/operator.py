@@ -1,5 +1,6 @@
 """Asks the control plane for what an operator would: how the fleet is, a drain, what was decided."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from uuid import uuid4
 
@@ -24,6 +25,8 @@ from twinhold.v1 import shard_service_pb2_grpc as shard_rpc
 
 CALL_S = 2.0
 LOOK_S = 0.7
+PATIENCE_S = 4.0
+AGAIN_S = 0.1
 PAGE = 1_000
 EVENTS_MAX = 20_000
 MOVE_STARTED = "move.started"
@@ -117,15 +120,23 @@ class Operator:
             await dialled.close(None)
 
     async def _leader(self) -> tuple[ControlPlane, status_pb.GetFleetStatusResponse]:
-        for plane in self._topology.control_planes:
-            stub = status_rpc.ControlPlaneServiceStub(self._to(plane))
-            try:
-                answer = await stub.GetFleetStatus(status_pb.GetFleetStatusRequest(), timeout=LOOK_S)
-            except aio.AioRpcError:
-                continue
-            if answer.leader == plane.id:
-                return plane, answer
-        raise UnavailableError("no control plane leads: see log.jsonl of each")
+        """Find who leads; between two leaders this takes a moment."""
+        until = asyncio.get_running_loop().time() + PATIENCE_S
+        while True:
+            for plane in self._topology.control_planes:
+                answer = await self._status_of(plane)
+                if answer is not None and answer.leader == plane.id:
+                    return plane, answer
+            if asyncio.get_running_loop().time() > until:
+                raise UnavailableError(f"no control plane led for {PATIENCE_S:g} s: see log.jsonl of each")
+            await asyncio.sleep(AGAIN_S)
+
+    async def _status_of(self, plane: ControlPlane) -> status_pb.GetFleetStatusResponse | None:
+        stub = status_rpc.ControlPlaneServiceStub(self._to(plane))
+        try:
+            return await stub.GetFleetStatus(status_pb.GetFleetStatusRequest(), timeout=LOOK_S)
+        except aio.AioRpcError:
+            return None
 
     def _to(self, plane: ControlPlane) -> aio.Channel:
         if plane.endpoint not in self._channels:
