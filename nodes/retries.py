@@ -102,8 +102,9 @@ class Retries:
         known.add(request_id, _packed(recorded))
         before_ms = recorded.at_ms - window.window_ms
         known.evict(before_ms=before_ms, kept_min=window.kept_min)
-        self._turns.rotate(-1)
-        self._actors[self._turns[0]].evict(before_ms=before_ms, kept_min=window.kept_min)
+        if len(self._turns) > 1:
+            self._turns.rotate(-1)
+            self._actors[self._turns[0]].evict(before_ms=before_ms, kept_min=window.kept_min)
 
     def items(self) -> Iterator[Answers]:
         """Write the index as it is now; later changes don't show."""

@@ -25,13 +25,9 @@ class Channel:
     def posted(self, event: pb.Posted) -> None:
         """Take a post."""
         assert event.seq == len(self.posts) + 1, f"post {event.seq} can't follow post {len(self.posts)}"
-        post = pb.Post(
-            seq=event.seq,
-            text=event.text,
-            author=event.author,
-            at_ms=event.at_ms,
-            reply_to_seq=event.reply_to_seq,
-        )
+        post = pb.Post()
+        post.seq, post.text, post.author = event.seq, event.text, event.author
+        post.at_ms, post.reply_to_seq = event.at_ms, event.reply_to_seq
         self.posts.append(post.SerializeToString())
 
     def edited(self, event: pb.Edited) -> None:

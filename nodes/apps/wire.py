@@ -85,17 +85,12 @@ Item: TypeAlias = Head | TenantHead | AppPiece | Answers | End
 
 def entry_body(entry: Entry) -> bytes:
     """Write an entry."""
-    return pb.JournalEntry(
-        tenant=entry.tenant,
-        app=entry.app,
-        schema_version=entry.schema_version,
-        actor=entry.actor,
-        request_id=entry.request_id,
-        body_hash=entry.body_hash,
-        at_ms=entry.at_ms,
-        events=entry.events,
-        answer=entry.answer,
-    ).SerializeToString()
+    message = pb.JournalEntry()
+    message.tenant, message.app, message.schema_version = entry.tenant, entry.app, entry.schema_version
+    message.actor, message.request_id, message.body_hash = entry.actor, entry.request_id, entry.body_hash
+    message.at_ms, message.answer = entry.at_ms, entry.answer
+    message.events.extend(entry.events)
+    return message.SerializeToString()
 
 
 def entry_of(body: bytes) -> Entry:
