@@ -16,6 +16,8 @@ from twinhold.v1 import event_service_pb2_grpc as pb_grpc
 
 PAGE_DEFAULT, PAGE_MAX = 100, 1_000
 BATCH = 1_000
+FIRST_BATCH = 32
+"""A watcher is woken after every few events: it need not read a thousand old ones to find them."""
 SCANNED_MAX = 20_000
 """Events looked at for one page; a page may be short, or empty, and still name a next one."""
 QUIET_S = 1.0
@@ -64,12 +66,13 @@ class AuditJournal:
         """Read everything after a number, oldest first."""
         found: list[event_pb2.Event] = []
         before: int | None = None
+        limit = FIRST_BATCH
         while True:
-            batch = await self.newest(before, BATCH)
+            batch = await self.newest(before, limit)
             found += [event for event in batch if event.number > after_number]
-            if len(batch) < BATCH or batch[-1].number <= after_number + 1:
+            if len(batch) < limit or batch[-1].number <= after_number + 1:
                 return found[::-1]
-            before = batch[-1].number
+            before, limit = batch[-1].number, BATCH
 
 
 class EventService(pb_grpc.EventServiceServicer):

@@ -183,6 +183,7 @@ class MapFeed:
     async def _tell_ages(self) -> None:
         while self._watchers:
             await asyncio.sleep(AGE_EVERY_S)
+            self._tell_steps()
             step = self._age_step()
             for watcher in self._watchers:
                 if not watcher.steps:

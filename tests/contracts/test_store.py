@@ -1,6 +1,7 @@
 """What every assignment store guarantees (PROTOCOL.md section 2, C1 to C8), in memory and as a process."""
 
 import asyncio
+import resource
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -45,6 +46,7 @@ Answer = TypeVar("Answer")
 FLEET_ON_PAPER = small_fleet(144)
 DEADLINE_S = 0.4
 PATIENCE_S = 10.0
+FULL_BYTES = 1024
 EU = Partition(geography_id("eu"), 0)
 FRA = ControlPlaneId("fra1-cp")
 AMS = ControlPlaneId("ams1-cp")
@@ -161,6 +163,10 @@ class ProcessWorld:
     async def crash_and_restart(self) -> None:
         self._process.kill()
         await self.start()
+
+    def limit_files(self, most_bytes: int) -> None:
+        """Let no file of the store grow beyond this, as a full disk would."""
+        resource.prlimit(self._process.pid, resource.RLIMIT_FSIZE, (most_bytes, resource.RLIM_INFINITY))
 
     async def close(self) -> None:
         for client in self._clients.values():
@@ -429,6 +435,23 @@ async def test_the_lock_has_one_holder_until_it_is_released_or_runs_out(world: W
 async def test_a_lock_without_a_majority_is_held_by_nobody_known(world: World) -> None:
     await world.set_living("fra1")
     assert await lock_holder(world.lock(FRA), FRA, 1.0) is None
+
+
+async def test_a_full_disk_is_unknown_in_one_line_and_the_store_goes_on_when_there_is_room(tmp_path: Path) -> None:
+    world = ProcessWorld(FLEET_ON_PAPER, tmp_path)
+    await world.start()
+    store = world.store(FRA)
+    await write(store, born(1))
+    world.limit_files(FULL_BYTES)
+    refusal = await write(store, evicted(born(1).new))
+    world.limit_files(resource.RLIM_INFINITY)
+    kept = await held(store)
+    again = await write(store, evicted(born(1).new))
+    await world.close()
+    assert isinstance(refusal, Unknown)
+    assert "the store's disk refuses" in refusal.cause
+    assert kept.assignments == (born(1).new,)
+    assert again == (Applied(),)
 
 
 async def test_a_store_of_another_fleet_refuses_in_one_line(tmp_path: Path) -> None:
