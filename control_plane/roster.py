@@ -104,13 +104,18 @@ class Roster:
             presence.broken_at = now
 
     def reset(self, now: float) -> None:
-        """Forget all observations, and start every silence anew: this process stood still."""
+        """Discard what was observed, and start every silence anew: this process stood still.
+
+        Reports bring differences, and what is not seen alive is told every time: until the next report, everything
+        counts as seen alive, so that an observer who misses nobody is not taken for one that reaches nobody.
+        """
         self.reset_at = now
-        self.watched.clear()
         self.doubted.clear()
         for presence in self.nodes.values():
             presence.heard_at, presence.reports = now, 0
-            presence.sees.clear()
+            for target in presence.sees:
+                seen = presence.sees[target] = Seen(Observation(target, Sight.ALIVE, 0, paired=False), now)
+                self.watched[target][presence.node] = seen
 
     def fresh(self, node: NodeId, now: float) -> bool:
         """Say whether a node's last report is recent enough to judge by."""

@@ -1,0 +1,33 @@
+"""What nodes told is kept as differences, and survives that this control plane stood still."""
+
+from control_plane.roster import Roster
+from control_plane.verdicts import DcLost, Known, Verdicts
+from control_plane.views import Observation, ReportView, Sight
+from core.assignments import Fence
+from core.names import ControlPlaneId, NodeId, control_plane_id, node_id
+from core.timers import timers
+from tests.unit.core.fleets import two_geographies
+
+FLEET = two_geographies()
+TIMERS = timers("default")
+BER, AMS, FRA = (node_id(f"{dc}-c1") for dc in ("ber1", "ams1", "fra1"))
+IAD, PDX = node_id("iad1-c1"), node_id("pdx1-c1")
+NOBODY_LOST = Known(frozenset(), frozenset(), lambda node: {AMS: 4} if node == BER else {})
+
+
+def report(node: NodeId, sights: dict[NodeId | ControlPlaneId, Sight], *, complete: bool) -> ReportView:
+    seen = tuple(Observation(target, sight, 0, paired=False) for target, sight in sights.items())
+    return ReportView(node, "disk", 1, 1, complete, seen, (), (), 0.1, 0, Fence(0, 0))
+
+
+def test_an_observer_keeps_its_vote_when_the_control_plane_stood_still() -> None:
+    roster = Roster(FLEET, TIMERS, now=0.0)
+    observers = (AMS, FRA, IAD, PDX)
+    for observer in observers:
+        others: list[NodeId | ControlPlaneId] = [BER, *(o for o in observers if o != observer)]
+        roster.reported(report(observer, dict.fromkeys(others, Sight.ALIVE), complete=True), 1.0)
+    roster.reset(10.0)
+    for observer in observers:
+        roster.reported(report(observer, {BER: Sight.REFUSED}, complete=False), 10.1)
+    judge = Verdicts(control_plane_id("ams1-cp"), FLEET, TIMERS, roster)
+    assert any(isinstance(judgement, DcLost) for judgement in judge.judge(FLEET.node(BER).dc, NOBODY_LOST, 10.2))
