@@ -58,8 +58,7 @@ def braked(
     for halt in halts:
         if halt.geography in (None, accused.geography):
             return Stop(halt.geography, halt.reasons)
-    since_ms = resume.at_ms if resume is not None else 0
-    counted = [e for e in evacuations if e.automatic and e.since_ms > since_ms]
+    counted = [e for e in evacuations if e.automatic and (resume is None or e.since_ms > resume.at_ms)]
     return (
         _dc_braked(accused, counted, looking_dead, now_ms)
         if accused.whole_dc
