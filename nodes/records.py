@@ -50,10 +50,7 @@ EMPTY = Tip(0, Generation(0, 0, 0), NO_HASH)
 
 def record_hash(previous: bytes, lsn: int, generation: Generation, body: bytes) -> bytes:
     """Chain a record to the one before it; 16 bytes."""
-    digest = blake2b(previous, digest_size=16)
-    digest.update(_HEAD.pack(lsn, generation.epoch, generation.boot))
-    digest.update(body)
-    return digest.digest()
+    return blake2b(previous + _HEAD.pack(lsn, generation.epoch, generation.boot) + body, digest_size=16).digest()
 
 
 def following(tip: Tip, generation: Generation, body: bytes) -> Record:

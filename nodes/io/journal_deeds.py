@@ -156,16 +156,17 @@ class Draft:
 
     def _append(self, deed: Append) -> DiskError | None:
         shard, first = deed.shard, deed.records[0]
-        if not self._copy(shard).whole:
+        copy = self._copy(shard)
+        if not copy.whole:
             return DiskError(f"shard {shard} is damaged on this disk, and takes nothing more")
-        tip = self.tips.get(shard) or self._copy(shard).tip
+        tip = self.tips.get(shard) or copy.tip
         expected = record_hash(tip.hash, tip.lsn + 1, first.generation, first.body)
         if (first.lsn, first.hash) != (tip.lsn + 1, expected):
             return DiskError(
                 f"entry {first.lsn} of shard {shard} does not follow entry {tip.lsn}, the last one on disk"
             )
-        place = self.disk.index.next_place + len(self.rows)
-        self.rows.extend(row_of(place + number, shard, record) for number, record in enumerate(deed.records))
+        for record in deed.records:
+            self.rows.append(row_of(self.disk.index.next_place + len(self.rows), shard, record))
         self.tips[shard] = tip_of(deed.records[-1])
         return None
 

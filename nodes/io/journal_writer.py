@@ -17,6 +17,8 @@ GROUP_MAX = 1024
 GROUP_BYTES = 4 << 20
 WAITING_MAX = 65_536
 """Deeds that wait for the disk; admission keeps far below, so that reaching it means that the disk stands still."""
+ANSWERS_MAX = 128
+"""Answers given in one turn of the loop: each sets work off there, and a turn stays short."""
 _IDLE_S = 0.05
 
 
@@ -65,7 +67,9 @@ class JournalWriter:
     def _work(self) -> None:
         while group := self._next():
             outcomes = self._done_together(group)
-            self._call(partial(self._settle, group, outcomes))
+            for start in range(0, len(group), ANSWERS_MAX):
+                some = slice(start, start + ANSWERS_MAX)
+                self._call(partial(self._settle, group[some], outcomes[some]))
 
     def _next(self) -> list[Job]:
         """Wait for work; empty: the end."""

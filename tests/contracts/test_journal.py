@@ -3,6 +3,7 @@
 import json
 import os
 import resource
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -493,6 +494,17 @@ while True:
     calls.get()()
 """
 
+_HOLD = """
+import sys
+from pathlib import Path
+from nodes.io.sqlite_journal import SqliteJournal
+
+journal = SqliteJournal(Path(sys.argv[1]), print)
+journal.recover()
+print("held", flush=True)
+sys.stdin.read()
+"""
+
 
 class TestSqlite:
     """What real files and processes may suffer."""
@@ -545,6 +557,24 @@ class TestSqlite:
         with pytest.raises(UnavailableError, match=rf"process {os.getpid()}, .*kill -KILL {os.getpid()}"):
             SqliteJournal(tmp_path, SimpleQueue[Callable[[], None]]().put)
         world.close()
+        SqliteWorld(tmp_path).close()
+
+    def test_a_frozen_process_keeps_its_directory(self, tmp_path: Path) -> None:
+        with subprocess.Popen(
+            [sys.executable, "-c", _HOLD, str(tmp_path)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        ) as process:
+            assert process.stdout is not None
+            process.stdout.readline()
+            process.send_signal(signal.SIGSTOP)
+            os.waitpid(process.pid, os.WUNTRACED)
+            try:
+                with pytest.raises(UnavailableError, match=f"process {process.pid}, which may be frozen"):
+                    SqliteJournal(tmp_path, SimpleQueue[Callable[[], None]]().put)
+            finally:
+                process.kill()
         SqliteWorld(tmp_path).close()
 
     def test_a_file_that_is_no_database_is_one_line(self, tmp_path: Path) -> None:
