@@ -5,9 +5,10 @@ same trace. Laws: what was acknowledged is in the log exactly once, where the an
 that hold everything acknowledged before they began; one node answers per epoch; and the shard comes back to life.
 """
 
+from bisect import bisect_left
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import accumulate
 
 from google.protobuf.empty_pb2 import Empty
 from google.protobuf.wrappers_pb2 import Int64Value, StringValue
@@ -26,7 +27,17 @@ from nodes.frames import Frame
 from nodes.ledger import Submitted
 from nodes.memory_journal import MemoryDisk, MemoryJournal
 from nodes.pair_rules import Rules
-from nodes.views import Answered, Order, Outcome, PrepareResult, PrepareShard, QueryAnswer, QueryOutcome, Role, TransferOrder
+from nodes.views import (
+    Answered,
+    Order,
+    Outcome,
+    PrepareResult,
+    PrepareShard,
+    QueryAnswer,
+    QueryOutcome,
+    Role,
+    TransferOrder,
+)
 from tests.fleets import small_fleet
 from tests.sim.log_app import LogApp
 from tests.sim.pair_store import NodeControl, Store, promote
@@ -100,7 +111,9 @@ class Machine:
             journal=self.journal,
             links=_Links(w.network, self.node),
             apps=APPS,
-            control=NodeControl(w.time, w.store, self.host, lost_ratio=lambda: w.lost_ratio),
+            control=NodeControl(
+                w.time, w.store, self.host, lost_ratio=lambda: 1.0 if w.isolated == self.node else w.lost_ratio
+            ),
             tell=lambda event, facts: w.time.note(f"{self.node} {event} {facts.get('epoch')}"),
             rules=w.rules,
             snapshot_entries=w.snapshot_entries,
@@ -174,6 +187,7 @@ class PairWorld:
         self.ops: list[Op] = []
         self.answered_by: dict[Fence, NodeId] = {}
         self.calm = False
+        self.isolated: NodeId | None = None
         self._term = 1
         self._texts = 0
 
@@ -283,6 +297,8 @@ class PairWorld:
 
     def _target(self) -> NodeId:
         record = self.store.records[self.shard]
+        if self.isolated is not None and self.time.chance.random() < 0.5:
+            return self.isolated
         if self.calm or self.time.chance.random() < 0.8:
             return record.primary.node
         return self.time.chance.choice(self.nodes)
@@ -293,14 +309,14 @@ class PairWorld:
         self.time.note(f"record {assignment.epoch} {assignment.primary.node} {assignment.standby} {assignment.reason}")
         for machine in self.machines.values():
             learn = machine.host.guard(lambda m=machine: m.driver and m._living().map_changed([assignment]))  # type: ignore[misc]  # bound per turn
-            if self.time.chance.random() < 0.9:
+            if self.time.chance.random() < 0.9 and machine.node != self.isolated:
                 self.time.after(self.time.chance.uniform(0.005, 0.4), learn)
 
     def _lead(self) -> None:
         self.time.after(0.08, self._lead)
         record = self.store.records[self.shard]
         primary = self.machines[record.primary.node]
-        suspect = not self.calm and self.time.chance.random() < 0.02
+        suspect = not self.calm and self.time.chance.random() < (0.3 if self.isolated == record.primary.node else 0.03)
         if record.standby is not None and (not _lives(primary) or suspect or self._unfit(primary)):
             self._prepare(record)
         elif record.standby is None:
@@ -309,7 +325,8 @@ class PairWorld:
             order = self.time.chance.choice((Order.SWAP, Order.SWITCHOVER, Order.SWITCHOVER, Order.CANCEL))
             self._order(record, order, self._spare(record) if order is Order.SWAP else None)
         for machine in self.machines.values():
-            if machine.driver is not None and not machine.host.frozen and self.time.chance.random() < 0.3:
+            reachable = machine.node != self.isolated and self.time.chance.random() < 0.3
+            if machine.driver is not None and not machine.host.frozen and reachable:
                 machine._living().map_changed([record])
 
     def _unfit(self, machine: Machine) -> bool:
@@ -343,7 +360,7 @@ class PairWorld:
         primary = self.machines[record.primary.node]
         if order in (Order.ADD, Order.SWAP) and target is None:
             return
-        if primary.driver is not None and not primary.host.frozen:
+        if primary.driver is not None and not primary.host.frozen and record.primary.node != self.isolated:
             primary._living().transfer([TransferOrder(self.shard, record.fence, order, target, "")], self._term)
 
     # Faults.
@@ -352,13 +369,14 @@ class PairWorld:
         if self.calm:
             return
         chance = self.time.chance
-        self.time.after(chance.uniform(0.1, 0.6), self._fault)
-        node = chance.choice(self.nodes)
+        self.time.after(chance.uniform(0.05, 0.4), self._fault)
+        primary = self.store.records[self.shard].primary.node
+        node = primary if chance.random() < 0.5 else chance.choice(self.nodes)
         machine = self.machines[node]
-        match chance.choice(("crash", "crash", "freeze", "cut", "cut", "disk", "weather")):
+        match chance.choice(("crash", "crash", "freeze", "cut", "cut", "isolate", "disk", "weather")):
             case "crash" if _lives(machine):
                 machine.crash(lose_disk=chance.random() < 0.1 and self._may_lose(node))
-                self.time.after(chance.uniform(0.02, 1.0), lambda: self._revive(machine))
+                self.time.after(chance.uniform(0.02, 0.6), lambda: self._revive(machine))
             case "freeze" if _lives(machine):
                 machine.host.freeze()
                 self.time.after(chance.uniform(0.05, 1.0), lambda: _thaw(machine))
@@ -366,12 +384,25 @@ class PairWorld:
                 peer = chance.choice([n for n in self.nodes if n != node])
                 self.network.cuts |= {(node, peer)} | ({(peer, node)} if chance.random() < 0.6 else set())
                 self.time.after(chance.uniform(0.1, 0.8), self.network.mend)
+            case "isolate":
+                self._isolate(node)
             case "disk" if machine.journal is not None and not machine.host.frozen:
                 machine.journal.fail_next("no space left", kept=chance.random() < 0.5)
             case "weather":
                 self.lost_ratio = chance.choice((0.0, 0.1, 0.5))
             case _:
                 pass
+
+    def _isolate(self, node: NodeId) -> None:
+        """Cut a node off from its peers and from the control plane, while clients still reach it."""
+        self.network.cuts |= {pair for peer in self.nodes if peer != node for pair in ((node, peer), (peer, node))}
+        self.isolated = node
+
+        def mend() -> None:
+            self.network.mend()
+            self.isolated = None
+
+        self.time.after(self.time.chance.uniform(0.2, 1.0), mend)
 
     def _may_lose(self, node: NodeId) -> bool:
         """One disk may be lost while another copy in sync stands: more is outside of what a pair survives."""
@@ -387,7 +418,7 @@ class PairWorld:
             machine.start()
 
     def _heal(self) -> None:
-        self.calm = True
+        self.calm, self.isolated = True, None
         self.lost_ratio = 0.0
         self.network.weather.break_ratio = 0.0
         self.network.mend()
@@ -460,19 +491,21 @@ def _once_and_in_place(writes: list[Op], log: tuple[str, ...], *, until: float) 
 
 
 def _reads_hold(reads: list[Op], writes: list[Op], log: tuple[str, ...]) -> None:
-    acked = sorted((op.completed, op.place) for op in writes if op.completed is not None)
-    seen = sorted((read.completed, len(read.seen)) for read in reads if read.completed is not None)
+    acked = [(op.completed, op.place) for op in writes if op.completed is not None]
+    seen = [(read.completed, len(read.seen)) for read in reads if read.completed is not None]
     known = sorted(acked + seen)
+    times = [when for when, _ in known]
+    due = list(accumulate((place for _, place in known), max, initial=0))
     for read in reads:
         if read.seen != log[: len(read.seen)]:
             raise BrokenLaw(f"a read at {read.invoked:.3f} shows what the log does not hold")
-        due = max((place for when, place in known if when is not None and when < read.invoked), default=0)
-        if len(read.seen) < due:
-            raise BrokenLaw(f"a stale read at {read.invoked:.3f}: {len(read.seen)} entries, {due} were known")
-    by_time = sorted((op.invoked, op.completed, op.place) for op in writes if op.completed is not None)
-    for (_, before, place), (later, _, next_place) in pairwise(by_time):
-        if before < later and next_place < place:
-            raise BrokenLaw(f"a write acknowledged at {before:.3f} stands after one that began at {later:.3f}")
+        least = due[bisect_left(times, read.invoked)]
+        if len(read.seen) < least:
+            raise BrokenLaw(f"a stale read at {read.invoked:.3f}: {len(read.seen)} entries, {least} were known")
+    for op in writes:
+        least = due[bisect_left(times, op.invoked)]
+        if op.completed is not None and op.place <= least:
+            raise BrokenLaw(f"{op.text} stands at {op.place}, {least} were known before it was written")
 
 
 if __name__ == "__main__":
