@@ -8,6 +8,7 @@ the endpoint that ``AssignmentService.Resolve`` names.
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from typing import TypeVar, assert_never
 
 from core.errors import TwinholdError, UnknownOutcomeError
@@ -16,8 +17,9 @@ from core.names import ShardId
 from nodes.api.answers import write_answer
 from nodes.api.intake import Intake, check_query
 from nodes.api.session import Session
+from nodes.door import Door, Visitor
 from nodes.driver import NodeDriver
-from nodes.shedding import Shedder, Work
+from nodes.shedding import Work
 from nodes.subscription import Subscription
 from nodes.views import CaughtUpStep, EndedStep, EntryStep, GapStep, Outcome, QueryAnswer, QueryOutcome, Step
 from twinhold.v1 import command_service_pb2 as pb
@@ -36,30 +38,28 @@ class CommandService(pb_grpc.CommandServiceServicer):
     Args:
         driver: runs them.
         intake: reads them.
-        shedder: turns them away when there are too many.
+        door: lets them in, in fair turns.
         shard_of: finds a tenant's shard in the map.
     """
 
-    def __init__(
-        self, driver: NodeDriver, intake: Intake, shedder: Shedder, shard_of: Callable[[str], ShardId]
-    ) -> None:
+    def __init__(self, driver: NodeDriver, intake: Intake, door: Door, shard_of: Callable[[str], ShardId]) -> None:
         self._driver = driver
         self._shard_of = shard_of
         self._intake = intake
-        self._shedder = shedder
+        self._door = door
 
     async def Submit(self, request: pb.SubmitRequest, context: Context) -> pb.SubmitResponse:
         """Run one command."""
         submitted = self._intake.submitted(request.command, principal_of(context).name)
-        self._shedder.enter(Work.COMMAND)
         waiting: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
 
         def done(outcome: Outcome) -> None:
-            self._shedder.leave(Work.COMMAND)
+            self._door.leave(Work.COMMAND)
             if not waiting.done():
                 waiting.set_result(outcome)
 
-        self._driver.submit(submitted, done)
+        visitor = Visitor(Work.COMMAND, partial(self._driver.submit, submitted, done), done)
+        self._door.enter(submitted.tenant, visitor, size_bytes=len(submitted.body), stored_bytes=0)
         response = pb.SubmitResponse()
         outcome = await _in_time(waiting)
         if isinstance(outcome, TwinholdError):
@@ -70,17 +70,13 @@ class CommandService(pb_grpc.CommandServiceServicer):
     async def Session(self, request_iterator: object, context: Context) -> None:  # type: ignore[override]  # as above
         """Run many commands."""
         await Session(
-            context, principal_of(context).name, driver=self._driver, intake=self._intake, shedder=self._shedder
+            context, principal_of(context).name, driver=self._driver, intake=self._intake, door=self._door
         ).run()
 
     async def Query(self, request: pb.QueryRequest, context: Context) -> AsyncIterator[pb.QueryResponse]:
         """Read."""
         check_query(request)
-        self._shedder.enter(Work.QUERY)
-        try:
-            answer = await self._asked(request, principal_of(context).name)
-        finally:
-            self._shedder.leave(Work.QUERY)
+        answer = await self._asked(request, principal_of(context).name)
         position = pb.Position(shard=answer.shard, lsn=answer.lsn)
         last = len(answer.parts) - 1
         for number, (type_url, body) in enumerate(answer.parts):
@@ -93,7 +89,7 @@ class CommandService(pb_grpc.CommandServiceServicer):
         after_lsn = request.after_lsn if request.HasField("after_lsn") else None
         shard = self._shard_of(request.tenant)
         more = asyncio.Event()
-        self._shedder.enter(Work.SUBSCRIPTION)
+        self._door.subscribe(request.tenant)
         try:
             subscription = self._subscribed_to(request.tenant, after_lsn, more.set)
             try:
@@ -106,7 +102,7 @@ class CommandService(pb_grpc.CommandServiceServicer):
             finally:
                 subscription.close()
         finally:
-            self._shedder.leave(Work.SUBSCRIPTION)
+            self._door.unsubscribe(request.tenant)
 
     def _subscribed_to(self, tenant: str, after_lsn: int | None, wake: Callable[[], None]) -> Subscription:
         try:
@@ -142,12 +138,20 @@ class CommandService(pb_grpc.CommandServiceServicer):
         waiting: asyncio.Future[QueryOutcome] = asyncio.get_running_loop().create_future()
 
         def done(outcome: QueryOutcome) -> None:
+            self._door.leave(Work.QUERY)
             if not waiting.done():
                 waiting.set_result(outcome)
 
-        self._driver.query(
-            tenant=request.tenant, type_url=request.body.type_url, body=request.body.value, actor=actor, done=done
+        begin = partial(
+            self._driver.query,
+            tenant=request.tenant,
+            type_url=request.body.type_url,
+            body=request.body.value,
+            actor=actor,
+            done=done,
         )
+        size_bytes = len(request.body.value)
+        self._door.enter(request.tenant, Visitor(Work.QUERY, begin, done), size_bytes=size_bytes, stored_bytes=0)
         outcome = await _in_time(waiting)
         if isinstance(outcome, TwinholdError):
             raise self._intake.pointed(outcome)

@@ -12,6 +12,7 @@ import grpc
 
 from core.assignments import Fence
 from core.errors import MalformedError
+from core.io.beat import Beat
 from core.io.serve import Context
 from core.names import ShardId, node_id
 from nodes.driver import NodeDriver
@@ -29,10 +30,16 @@ _ORDERS = {
 
 
 class NodeService(pb_grpc.NodeServiceServicer):
-    """What the leader and observers ask of a node."""
+    """What the leader and observers ask of a node.
 
-    def __init__(self, driver: NodeDriver) -> None:
+    Args:
+        driver: answers the leader.
+        beat: when signs of life are due.
+    """
+
+    def __init__(self, driver: NodeDriver, beat: Beat) -> None:
         self._driver = driver
+        self._beat = beat
 
     async def Prepare(self, request: pb.PrepareRequest, context: Context) -> pb.PrepareResponse:
         """Say which copies could take over now."""
@@ -61,9 +68,14 @@ class NodeService(pb_grpc.NodeServiceServicer):
     async def Probe(
         self, request_iterator: AsyncIterator[pb.ProbeRequest], context: Context
     ) -> AsyncIterator[pb.ProbeResponse]:
-        """Answer an observer at once."""
-        async for beat in request_iterator:
-            yield pb.ProbeResponse(sequence=beat.sequence)
+        """Give an observer signs of life."""
+        async for asked in request_iterator:
+            sequence = asked.sequence
+            yield pb.ProbeResponse(sequence=sequence)
+            while asked.interval_ms:
+                await self._beat.next(within_s=asked.interval_ms / 1000)
+                sequence += 1
+                yield pb.ProbeResponse(sequence=sequence)
 
     async def Register(self, request: pb.RegisterRequest, context: Context) -> pb.RegisterResponse:
         """Refuse: this is a node."""

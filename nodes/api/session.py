@@ -11,8 +11,9 @@ from core.io.serve import Context
 from core.wire import command_error
 from nodes.api.answers import write_answer
 from nodes.api.intake import Intake
+from nodes.door import Door, Visitor
 from nodes.driver import NodeDriver
-from nodes.shedding import Shedder, Work
+from nodes.shedding import Work
 from nodes.views import Outcome
 from twinhold.v1 import command_service_pb2 as pb
 
@@ -30,15 +31,15 @@ class Session:
         actor: who calls, as the transport says.
         driver: runs the commands.
         intake: reads them.
-        shedder: turns them away when there are too many.
+        door: lets them in, in fair turns.
     """
 
-    def __init__(self, context: Context, actor: str, *, driver: NodeDriver, intake: Intake, shedder: Shedder) -> None:
+    def __init__(self, context: Context, actor: str, *, driver: NodeDriver, intake: Intake, door: Door) -> None:
         self._context = context
         self._actor = actor
         self._driver = driver
         self._intake = intake
-        self._shedder = shedder
+        self._door = door
         self._in_flight = 0
         self._ready = pb.SessionResponse()
         self._any_ready = asyncio.Event()
@@ -71,16 +72,17 @@ class Session:
             ticket = item.ticket
             try:
                 submitted = self._intake.submitted(item.command, self._actor)
-                self._shedder.enter(Work.COMMAND)
+                done = partial(self._done, ticket)
+                visitor = Visitor(Work.COMMAND, partial(self._driver.submit, submitted, done), done)
+                self._door.enter(submitted.tenant, visitor, size_bytes=len(submitted.body), stored_bytes=0)
             except TwinholdError as error:
                 self._put(ticket, error)
-                continue
-            self._in_flight += 1
-            self._driver.submit(submitted, partial(self._done, ticket))
+            else:
+                self._in_flight += 1
 
     def _done(self, ticket: int, outcome: Outcome) -> None:
         self._in_flight -= 1
-        self._shedder.leave(Work.COMMAND)
+        self._door.leave(Work.COMMAND)
         self._put(ticket, outcome)
         self._room.set()
 

@@ -1,6 +1,7 @@
 """One node as a process: puts the driver between its journal, its links, its services and the control planes."""
 
 import asyncio
+import sys
 import time
 import traceback
 from collections.abc import Callable, Coroutine, Iterable, Mapping
@@ -11,6 +12,7 @@ from random import Random
 from core.assignments import Assignment
 from core.gate import LoopbackPolicy
 from core.io import map_feed
+from core.io.beat import Beat
 from core.io.clock import LoopClock
 from core.io.hosted import Life, run_hosted
 from core.io.json_log import tell, warn
@@ -19,8 +21,10 @@ from core.io.serve import Server
 from core.names import NodeId, ShardId, TenantName, tenant_name
 from core.processes import NodeConfig
 from core.timers import Timers, timers
+from nodes.admission import USUAL_LIMITS
 from nodes.api import commands, node_service, replication
 from nodes.api.intake import Intake
+from nodes.door import Door
 from nodes.driver import NodeDriver
 from nodes.frames import Frame
 from nodes.io import streams
@@ -41,12 +45,17 @@ from nodes.shedding import Shedder
 from twinhold.v1 import command_service_pb2_grpc, node_service_pb2_grpc
 
 JOURNAL_DIR = "journal"
+SWITCH_S = 0.0005
+"""A busy loop lets the journal's thread run after this; with Python's 5 ms a commit waits ten times as long for it."""
+PARTNERS_EVERY_S = 1.0
+"""A change of partners is followed at once when the map brings it, and within this when an order does."""
 STOP_S = 0.3
 """Calls in flight have this long to end; replication streams never end by themselves."""
 
 
 def main(config: NodeConfig) -> int:
     """Run a node until its end; returns the exit code."""
+    sys.setswitchinterval(SWITCH_S)
     return run_hosted(Path(config.data_dir), config.life_fd, lambda life: _serve(config, life))
 
 
@@ -96,13 +105,10 @@ class _Node:
             control=control,
             tell=lambda event, facts: tell(event, **facts),
         )
-        self._jumps = JumpWatch(self._timers.jump_s, self._jumped)
-        clock.before = self._jumps.check
-        inbox = self.driver.inbox()
-        self._links.plug(Inbox(self._checked(inbox.message), inbox.up, inbox.down))
         self._follower = MapFollower(
             topology, self._control_planes, data_dir=data_dir, clock=clock, chance=chance, changed=self._map_changed
         )
+        beat = self._beat = Beat(self._timers.probe_s, chance.random())
         self._prober = Prober(topology, node, timers=self._timers, clock=clock, chance=chance)
         book = ReportBook(
             node,
@@ -113,18 +119,23 @@ class _Node:
             clock=clock,
             fleet=topology.fleet,
         )
-        self._lag = LagMeter(book.health, self._timers.jump_s)
+        self._jumps = JumpWatch(self._timers.jump_s, self._jumped, LagMeter(book.health, self._timers.jump_s).late)
+        clock.before = self._jumps.check
+        inbox = self.driver.inbox()
+        self._links.plug(Inbox(self._checked(inbox.message), inbox.up, inbox.down))
         self._reporter = Reporter(
             self._here.endpoint,
             book,
             self._control_planes,
             probed=self._prober.sightings,
             revision=lambda: self._follower.map.revision,
+            beat=beat,
             timers=self._timers,
             clock=clock,
             chance=chance,
         )
         self._intake = Intake(apps, topology)
+        self._door = Door(USUAL_LIMITS, Shedder(), clock=clock, spawn=clock)
 
     async def start(self) -> None:
         """Recover, listen, and begin to follow, report and probe.
@@ -141,7 +152,6 @@ class _Node:
             ("map file", self._follower.keep()),
             ("reports", self._reporter.run()),
             ("probes", self._prober.run()),
-            ("lag", self._lag.run()),
             ("jumps", self._jumps.run()),
             ("partners", self._keep_links()),
         ):
@@ -149,9 +159,11 @@ class _Node:
 
     async def _listen(self) -> None:
         server = Server(self._here.host, self._here.port, LoopbackPolicy())
-        service = commands.CommandService(self.driver, self._intake, Shedder(), self._shard_of)
+        service = commands.CommandService(self.driver, self._intake, self._door, self._shard_of)
         command_service_pb2_grpc.add_CommandServiceServicer_to_server(service, server.server)
-        node_service_pb2_grpc.add_NodeServiceServicer_to_server(node_service.NodeService(self.driver), server.server)
+        node_service_pb2_grpc.add_NodeServiceServicer_to_server(
+            node_service.NodeService(self.driver, self._beat), server.server
+        )
         server.server.add_generic_rpc_handlers(
             (replication.handlers(self._links), map_feed.handlers(self._follower.feed))
         )
@@ -180,7 +192,7 @@ class _Node:
 
     async def _keep_links(self) -> None:
         while True:
-            await asyncio.sleep(self._timers.probe_s)
+            await asyncio.sleep(PARTNERS_EVERY_S)
             self._links.follow(self.driver.partners())
 
     def _checked(self, message: Callable[[NodeId, Frame], None]) -> Callable[[NodeId, Frame], None]:
@@ -191,7 +203,6 @@ class _Node:
         return checked
 
     def _jumped(self, step_s: float) -> None:
-        warn("clock.jumped", step_s=round(step_s, 3))
         self._reporter.forget()
         self.driver.jumped(step_s)
 

@@ -1,0 +1,98 @@
+"""Where commands and queries wait for their turn: limits per tenant, fair turns, and a bounded share of each loop turn.
+
+A flood of one tenant waits here and delays itself; the commands of its shard-mates pass it.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from core.errors import OverloadedError, TwinholdError
+from core.ports import Clock, Spawn
+from nodes.admission import OVERLOADED_RETRY_S, Admission, Limits
+from nodes.shedding import Shedder, Work
+
+TURN_S = 0.005
+"""Work started per loop turn; heartbeats and acknowledgements run between the turns."""
+TURN_ITEMS = 128
+
+
+@dataclass(frozen=True, slots=True)
+class Visitor:
+    """One piece of work: how to begin it, and how to say that it never will be."""
+
+    work: Work
+    begin: Callable[[], None]
+    refuse: Callable[[TwinholdError], None]
+
+
+class Door:
+    """The one way in for commands and queries.
+
+    Args:
+        limits: of each tenant, and of what waits.
+        shedder: bounds what is under way, waiting or not.
+        clock: whose time it is.
+        spawn: runs the turns.
+    """
+
+    def __init__(self, limits: Limits, shedder: Shedder, *, clock: Clock, spawn: Spawn) -> None:
+        self._admission = Admission[Visitor](limits)
+        self._shedder = shedder
+        self._clock = clock
+        self._spawn = spawn
+        self._open = False
+
+    def enter(self, tenant: str, visitor: Visitor, *, size_bytes: int, stored_bytes: int) -> None:
+        """Let a piece of work wait for its turn; whoever entered calls ``leave`` exactly once.
+
+        Raises:
+            OverloadedError: a limit is reached; certainly not done, and not entered.
+        """
+        self._shedder.enter(visitor.work)
+        try:
+            gave_way = self._admission.offer(
+                tenant,
+                visitor.work,
+                visitor,
+                size_bytes=size_bytes,
+                stored_bytes=stored_bytes,
+                now=self._clock.now(),
+            )
+        except OverloadedError:
+            self._shedder.leave(visitor.work)
+            raise
+        for other in gave_way:
+            other.refuse(OverloadedError("a command took this read's place", retry_after_s=OVERLOADED_RETRY_S))
+        if not self._open:
+            self._open = True
+            self._spawn.soon(self._turn)
+
+    def leave(self, work: Work) -> None:
+        """Note that a piece of work is over."""
+        self._shedder.leave(work)
+
+    def subscribe(self, tenant: str) -> None:
+        """Count a subscription in; raises OverloadedError."""
+        self._shedder.enter(Work.SUBSCRIPTION)
+        try:
+            self._admission.subscribe(tenant, self._clock.now())
+        except OverloadedError:
+            self._shedder.leave(Work.SUBSCRIPTION)
+            raise
+
+    def unsubscribe(self, tenant: str) -> None:
+        """Count a subscription out."""
+        self._admission.unsubscribe(tenant)
+        self._shedder.leave(Work.SUBSCRIPTION)
+
+    def _turn(self) -> bool:
+        until = self._clock.now() + TURN_S
+        for _ in range(TURN_ITEMS):
+            visitor = self._admission.next()
+            if visitor is None:
+                self._open = False
+                return False
+            visitor.begin()
+            if self._clock.now() > until:
+                break
+        return True
