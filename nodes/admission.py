@@ -59,8 +59,11 @@ class Bucket:
 
     def missing_s(self, amount: float, now: float) -> float:
         """Say how long until so much may be taken; 0: now."""
-        self.tokens = min(self.burst, self.tokens + max(0.0, now - self.at) * self.per_s)
-        self.at = max(self.at, now)
+        if now > self.at:
+            self.tokens = min(self.burst, self.tokens + (now - self.at) * self.per_s)
+            self.at = now
+        if amount <= self.tokens:
+            return 0.0
         return max(0.0, (min(amount, self.burst) - self.tokens) / self.per_s)
 
     def take(self, amount: float) -> None:
@@ -184,25 +187,25 @@ class Admission(Generic[Item]):
         known.subscriptions -= 1
 
     def _known(self, tenant: str, now: float) -> _Tenant[Item]:
-        self._forget_one(now)
         known = self._tenants.get(tenant)
         if known is None:
+            self._forget_some(now)
             limits = self._limits
             writes = Bucket(limits.writes_per_s, limits.writes_burst, limits.writes_burst, now)
             sizes = Bucket(limits.bytes_per_s, limits.bytes_burst, limits.bytes_burst, now)
             known = self._tenants[tenant] = _Tenant(writes, sizes)
-        self._tenants.move_to_end(tenant)
+        else:
+            self._tenants.move_to_end(tenant)
         return known
 
-    def _forget_one(self, now: float) -> None:
-        """Forget the tenant that was longest away, if nothing is lost by it; once per request is fast enough."""
-        longest_away = next(iter(self._tenants), None)
-        if longest_away is None:
-            return
-        if self._tenants[longest_away].idle(now):
-            del self._tenants[longest_away]
-        else:
-            self._tenants.move_to_end(longest_away)
+    def _forget_some(self, now: float) -> None:
+        """Forget two that were longest away, if nothing is lost by it, for each that comes: so there are never many."""
+        for _ in range(min(2, len(self._tenants))):
+            longest_away = next(iter(self._tenants))
+            if self._tenants[longest_away].idle(now):
+                del self._tenants[longest_away]
+            else:
+                self._tenants.move_to_end(longest_away)
 
     def _check(
         self, tenant: str, known: _Tenant[Item], work: Work, *, size_bytes: int, stored_bytes: int, now: float

@@ -174,13 +174,20 @@ def test_on_a_node_full_of_commands_a_command_is_refused() -> None:
 
 def test_tenants_that_rest_are_forgotten() -> None:
     door = Admission[str](SMALL)
-    for number in range(20):
-        offer(door, f"tenants/eu/t{number}", "x")
+    for number in range(200):
+        offer(door, f"tenants/eu/t{number}", "x", now=float(number))
         door.next()
-    for number in range(60):
-        offer(door, QUIET, "x", now=100.0 + number)
+    assert door.tenants <= 3
+
+
+def test_a_tenant_in_debt_is_not_forgotten() -> None:
+    door = Admission[str](SMALL)
+    offer(door, GREEDY, "x", size_bytes=2000)
+    for number in range(50):
+        offer(door, f"tenants/eu/t{number}", "x", now=0.1)
         door.next()
-    assert door.tenants == 1
+    with pytest.raises(OverloadedError):
+        offer(door, GREEDY, "x", size_bytes=2000, now=0.1)
 
 
 @settings(max_examples=100, deadline=None)
