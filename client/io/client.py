@@ -71,6 +71,7 @@ class Client:
         self._running: dict[ShardId, set[UnderWay]] = {}
         self._endpoints: dict[NodeId, str] = {}
         self._first_map = asyncio.Event()
+        self._closed = False
         self._watch = MapWatch(doors, self._dialler, self._rng, self._map_changed)
         self._watch.start()
 
@@ -201,6 +202,7 @@ class Client:
 
     async def close(self) -> None:
         """End everything; calls under way end with an unknown outcome."""
+        self._closed = True
         for running in [running for calls in self._running.values() for running in calls]:
             running.cut(UnknownOutcomeError("the client was closed before the answer came"))
         await self._watch.close()
@@ -240,6 +242,8 @@ class Client:
     async def _known(self, tenant: str | TenantName, timeout_s: float) -> TenantName:
         """Check a tenant's name; the first call of a client waits here for the first map."""
         name = _parsed(tenant)
+        if self._closed:
+            raise UnavailableError("the client is closed: connect again")
         if self._watch.map is None:
             await self.ready(timeout_s=timeout_s)
         return name

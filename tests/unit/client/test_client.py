@@ -135,6 +135,8 @@ async def test_what_is_under_way_when_a_client_closes_is_unknown(client: Client,
     await client.close()
     with pytest.raises(UnknownOutcomeError, match="the client was closed"):
         await waiting
+    with pytest.raises(UnavailableError, match="the client is closed"):
+        await post(client, "even later")
 
 
 async def test_an_unknown_geography_is_named(client: Client) -> None:
