@@ -13,7 +13,7 @@ from core.errors import DamagedError, UnavailableError
 from core.names import CopyId, ShardId, copy_id
 from nodes.ports import CopyMeta, DiskError, Recovered
 from nodes.records import EMPTY, Record, Tip, following, tip_of
-from nodes.recovery import checked_run, checked_snapshot, scanned, snapshot_hash
+from nodes.recovery import Progress, checked_run, checked_snapshot, snapshot_hash
 
 Done = Callable[[DiskError | None], None]
 Deed = Callable[[], DiskError | None]
@@ -140,10 +140,11 @@ class MemoryJournal:
         shelf = self._disk.shelves.get(shard)
         if shelf is None:
             return None
-        scan = scanned(shard, shelf.floor, shelf.records)
-        damage = scan.damage or self._snapshot_damage(shard)
-        meta = shelf.meta or CopyMeta(self.fresh_copy_id(shard), scan.tip.generation)
-        return Recovered(shard, meta, scan.tip, shelf.floor, scan.spans, damage)
+        progress = Progress(shard, shelf.floor, shelf.floor)
+        for record in shelf.records:
+            progress.take(record)
+        progress.damage = progress.damage or self._snapshot_damage(shard)
+        return progress.recovered(shelf.meta or CopyMeta(self.fresh_copy_id(shard), progress.tip.generation))
 
     def append(self, shard: ShardId, records: Sequence[Record], done: Done) -> None:
         """Add records after the last one."""

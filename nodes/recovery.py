@@ -1,38 +1,47 @@
 """What both journals check in the same way: a copy's records against their chain, a snapshot against its checksum."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from hashlib import blake2b
 from struct import Struct
 
 from core.errors import DamagedError
 from core.names import ShardId
-from nodes.ports import Span
-from nodes.records import Record, Tip, verify
+from nodes.ports import CopyMeta, Recovered, Span
+from nodes.records import EMPTY, Record, Tip, verify
 
 _HEAD = Struct("<QQQQQ")
 
 
-@dataclass(frozen=True, slots=True)
-class Scan:
-    """How far a journal is good, and where it is not."""
+@dataclass(slots=True)
+class Progress:
+    """How far the records of one copy are good, and the epoch table up to there."""
 
-    tip: Tip
-    spans: tuple[Span, ...]
-    damage: str
+    shard: ShardId
+    floor: Tip = EMPTY
+    tip: Tip = EMPTY
+    spans: list[Span] = field(default_factory=list)
+    damage: str = ""
 
+    def take(self, record: Record) -> None:
+        """Check the next record; after damage nothing counts any more."""
+        if self.damage:
+            return
+        try:
+            self.tip = verify(self.shard, self.tip, (record,))
+        except DamagedError as error:
+            self.damage = error.message
+            return
+        if not self.spans or self.spans[-1].generation != record.generation:
+            self.spans.append(Span(record.generation, record.lsn))
 
-def scanned(shard: ShardId, floor: Tip, records: Iterable[Record]) -> Scan:
-    """Check every record after ``floor``, and build the epoch table on the way."""
-    tip, spans = floor, list[Span]()
-    try:
-        for record in records:
-            tip = verify(shard, tip, (record,))
-            if not spans or spans[-1].generation != record.generation:
-                spans.append(Span(record.generation, record.lsn))
-    except DamagedError as error:
-        return Scan(tip, tuple(spans), error.message)
-    return Scan(tip, tuple(spans), "")
+    def blame(self, lsn: int, cause: str) -> None:
+        """Note damage, unless an earlier one is known."""
+        self.damage = self.damage or DamagedError(shard=self.shard, lsn=lsn, cause=cause).message
+
+    def recovered(self, meta: CopyMeta) -> Recovered:
+        """Say what is known of the copy."""
+        return Recovered(self.shard, meta, self.tip, self.floor, tuple(self.spans), self.damage)
 
 
 def checked_run(shard: ShardId, before: Tip, records: list[Record], *, until_lsn: int) -> list[Record]:

@@ -2,7 +2,6 @@
 
 import sqlite3
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 
 from core.errors import DamagedError
 from core.names import CopyId, ShardId, copy_id
@@ -10,42 +9,15 @@ from nodes.io.high_marks import Mark
 from nodes.io.journal_database import Row, all_rows, meta_checksum, record_of
 from nodes.io.journal_index import CopyIndex, JournalIndex
 from nodes.io.meta_json import meta_of
-from nodes.ports import CopyMeta, Recovered, Span
-from nodes.records import EMPTY, Generation, Record, Tip, verify
-from nodes.recovery import checked_snapshot
+from nodes.ports import CopyMeta, Recovered
+from nodes.records import Generation, Tip
+from nodes.recovery import Progress, checked_snapshot
 
 _SNAPSHOT = (
     "SELECT lsn, incarnation, epoch, boot, hash, checksum, body"
     " FROM snapshots LEFT JOIN snapshot_parts USING (shard, number) WHERE shard = ? ORDER BY part"
 )
 """One statement, so that a snapshot which is just being replaced is read whole, old or new."""
-
-
-@dataclass(slots=True)
-class Progress:
-    """How far the records of one copy are good."""
-
-    shard: ShardId
-    floor: Tip = EMPTY
-    tip: Tip = EMPTY
-    spans: list[Span] = field(default_factory=list)
-    damage: str = ""
-
-    def take(self, record: Record) -> None:
-        """Check the next record; after damage nothing counts any more."""
-        if self.damage:
-            return
-        try:
-            self.tip = verify(self.shard, self.tip, (record,))
-        except DamagedError as error:
-            self.damage = error.message
-            return
-        if not self.spans or self.spans[-1].generation != record.generation:
-            self.spans.append(Span(record.generation, record.lsn))
-
-    def blame(self, lsn: int, cause: str) -> None:
-        """Note damage, unless an earlier one is known."""
-        self.damage = self.damage or DamagedError(shard=self.shard, lsn=lsn, cause=cause).message
 
 
 class Scanner:
@@ -84,7 +56,7 @@ class Scanner:
             progress.blame(progress.tip.lsn + 1, "the record is missing")
         meta = self._meta(progress, copy, expected=copy.meta_version > 0)
         self.check_snapshot(progress)
-        return Recovered(shard, meta, progress.tip, progress.floor, tuple(progress.spans), progress.damage)
+        return progress.recovered(meta)
 
     def fresh_copy_id(self, shard: ShardId) -> CopyId:
         """Name the copy that stands here, or would."""
@@ -175,7 +147,7 @@ class Scanner:
         if mark is not None:
             self._compare(progress, copy, mark)
         self.check_snapshot(progress)
-        return Recovered(progress.shard, meta, progress.tip, progress.floor, tuple(progress.spans), progress.damage)
+        return progress.recovered(meta)
 
     def _compare(self, progress: Progress, copy: CopyIndex, mark: Mark) -> None:
         if progress.tip.lsn < mark.lsn:

@@ -545,6 +545,19 @@ class TestSqlite:
         assert "shard 7 is damaged at lsn 3 " in found[SEVEN].damage
         assert "meta" in found[NINE].damage
 
+    def test_every_one_of_many_copies_has_its_mark(self, tmp_path: Path) -> None:
+        world = SqliteWorld(tmp_path)
+        shards = [ShardId(number) for number in range(600)]
+        assert all_done(world, *(append(world, shard, chain(2)) for shard in shards)) == [None] * 600
+        world.close()
+        assert {one.damage for one in restarted_on(tmp_path).values()} == {""}
+        database = sqlite3.connect(tmp_path / DATABASE)
+        database.execute("DELETE FROM records WHERE lsn = 2")
+        database.commit()
+        database.close()
+        found = restarted_on(tmp_path)
+        assert [shard for shard, one in found.items() if "is damaged at lsn 2 " in one.damage] == shards
+
     def test_a_new_database_beside_old_marks_is_a_new_disk(self, tmp_path: Path) -> None:
         world = SqliteWorld(tmp_path)
         born(world, SEVEN, chain(2))
