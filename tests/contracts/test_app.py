@@ -1,7 +1,5 @@
 """Every app keeps the laws: ours, and one from another package, installed and found as anybody's would be."""
 
-import subprocess
-import sys
 from collections.abc import Iterator
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -21,9 +19,9 @@ from nodes.io.app_registry import GROUP, apps_of, installed_apps
 from nodes.ledger import Fresh, Ledger, Replay, Submitted
 from nodes.retries import USUAL_WINDOW
 from tests.contracts import app_laws as laws
+from tests.second_app import install_counter
 from twinhold.v1 import chat_pb2, journal_pb2
 
-COUNTER_PACKAGE = Path(__file__).parents[1] / "packages" / "counter_app"
 ACTORS = st.sampled_from(["users/ada", "users/bob", "users/eve"])
 CHANNELS = st.sampled_from(["general", "random", "", "NO"])
 SEQS = st.integers(0, 6)
@@ -79,8 +77,7 @@ NUMBERS = st.builds(lambda value: Int64Value(value=value), st.integers(-(1 << 62
 def counter_installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Install the counter's package beside ours, as its user would."""
     target = tmp_path_factory.mktemp("site-packages")
-    command = "-m pip install --quiet --no-deps --no-index --no-build-isolation --disable-pip-version-check".split()
-    subprocess.run([sys.executable, *command, "--target", str(target), str(COUNTER_PACKAGE)], check=True)
+    install_counter(target)
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(target))
         yield target
