@@ -30,7 +30,12 @@ CHANNEL_OPTIONS: Mapping[str, int] = MappingProxyType(
 )
 
 
-BROKEN: tuple[type[Exception], ...] = (grpc.RpcError, aio.UsageError, asyncio.InvalidStateError)
+BROKEN: tuple[type[Exception], ...] = (
+    grpc.RpcError,
+    aio.UsageError,
+    aio.InternalError,
+    asyncio.InvalidStateError,
+)
 """What reading from or writing to a call raises once it has ended; which of them depends on the moment."""
 
 

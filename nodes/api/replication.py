@@ -9,7 +9,7 @@ from core.errors import MalformedError
 from core.io.serve import Context
 from core.names import node_id
 from nodes.io.links import GrpcLinks
-from nodes.io.streams import ACCEPTED, SERVICE, as_is, response
+from nodes.io.replication_calls import ACCEPTED, SERVICE, as_is, response
 from twinhold.v1 import replication_pb2 as pb
 
 

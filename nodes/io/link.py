@@ -6,48 +6,30 @@ the peer is knocked at, so that a process that is gone is told from one that is 
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from random import Random
-from typing import TypeAlias
 
 from grpc import aio
 
-from core.errors import ConflictError, TwinholdError
+from core.errors import ConflictError
 from core.io.clock import LoopClock
 from core.io.delay import DelayLine
-from core.io.dial import BROKEN, channel
-from core.io.json_log import tell, warn
+from core.io.dial import channel
+from core.io.json_log import tell
 from core.io.knock import gone
 from core.timers import Timers
 from core.topology import Node
 from nodes.frames import Frame
-from nodes.io.outbox import Outbox
-from nodes.io.streams import ACCEPTED, bulk_over, bulk_request, first_bulk, first_request, replicate_over, request
+from nodes.io.replication_calls import ACCEPTED, first_request, replicate_over, request
+from nodes.io.stream import ENDED, Accepted, Read, Stream, Write
 from nodes.ports import Inbox
 from nodes.wire import frame_from_pb
 from twinhold.v1 import replication_pb2 as pb
 
-Read: TypeAlias = Callable[[], Awaitable[pb.Frame | None]]
-"""Waits for the next frame; None: the other side has ended the stream."""
-Write: TypeAlias = Callable[[bytes], Awaitable[None]]
-
 BACKOFF_S = (0.05, 0.5)
-PACE_S = 0.001
-"""Between two writes: what is ready first goes at once, what follows closely goes together."""
 PATIENCE_S = 0.15
 """How much longer the higher id waits, for the lower one to open the stream."""
-ENDED: tuple[type[Exception], ...] = (*BROKEN, TimeoutError)
 OPEN_S = 1.0
 """An opened stream must be accepted within this, plus the round trip; a frozen process never accepts."""
-
-
-class Stream:
-    """One life of a link: what waits for it, and its end."""
-
-    def __init__(self) -> None:
-        self.outbox = Outbox()
-        self.bulk = Outbox()
-        self.over = asyncio.Event()
 
 
 class Link:
@@ -127,7 +109,7 @@ class Link:
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
 
-    async def accept(self, read: Read, write: Write, accepted: Callable[[], Awaitable[None]]) -> None:
+    async def accept(self, read: Read, write: Write, accepted: Accepted) -> None:
         """Be a stream that the peer opened, until it ends.
 
         Raises:
@@ -148,10 +130,8 @@ class Link:
             self._hear(stream, frame)
 
     def _post(self, frame: bytes, *, bulk: bool) -> None:
-        stream = self._stream
-        if stream is not None and not (stream.bulk if bulk else stream.outbox).put(frame):
-            warn("link.full", peer=self.peer.id, bulk=bulk)
-            stream.over.set()
+        if self._stream is not None:
+            self._stream.post(frame, bulk=bulk)
 
     def _hear(self, stream: Stream, frame: pb.Frame) -> None:
         if self._stream is stream:
@@ -162,7 +142,7 @@ class Link:
         if self._stream is not None:
             self._lose(self._stream)
         self._say_down(refused=False)
-        self._stream, self._told_up = Stream(), True
+        self._stream, self._told_up = Stream(self._here.id, self.peer, self._hear), True
         if self._attempt is not None:
             self._attempt.cancel()
         self._news.set()
@@ -234,58 +214,18 @@ class Link:
             await self._carry(lambda: _next(call), lambda frame: call.write(request(frame)))
         call.cancel()
 
-    async def _carry(self, read: Read, write: Write, accepted: Callable[[], Awaitable[None]] | None = None) -> None:
+    async def _carry(self, read: Read, write: Write, accepted: Accepted | None = None) -> None:
         stream = self._adopt()
-        pumps = [
-            asyncio.ensure_future(work)
-            for work in (self._read(stream, read, accepted), _write(stream.outbox, write), self._bulk(stream))
-        ]
-        over = asyncio.ensure_future(stream.over.wait())
         try:
-            await asyncio.wait([*pumps, over], return_when=asyncio.FIRST_COMPLETED)
+            await stream.carry(read, write, accepted)
         finally:
             self._lose(stream)
-            for pump in (*pumps, over):
-                pump.cancel()
-            await self._settle(await asyncio.gather(*pumps, return_exceptions=True))
-
-    async def _settle(self, ends: list[BaseException | None]) -> None:
-        for end in ends:
-            if isinstance(end, TwinholdError):
-                warn("link.refused", peer=self.peer.id, message=end.message)
-            elif isinstance(end, Exception) and not isinstance(end, ENDED):
-                raise end
-
-    async def _read(self, stream: Stream, read: Read, accepted: Callable[[], Awaitable[None]] | None) -> None:
-        if accepted is not None:
-            await accepted()
-        while (frame := await read()) is not None:
-            self._hear(stream, frame)
-
-    async def _bulk(self, stream: Stream) -> None:
-        frame = await stream.bulk.take()
-        line = channel(self.peer.endpoint, own_connection=True)
-        call = bulk_over(line)
-        try:
-            await call.write(first_bulk(self._here.id))
-            while True:
-                await call.write(bulk_request(frame))
-                frame = await stream.bulk.take()
-        finally:
-            call.cancel()
-            await line.close(None)
 
 
 def _ending() -> bool:
     """Tell the end of this task from a call that was cancelled here: gRPC raises the same for both."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
-
-
-async def _write(outbox: Outbox, write: Write) -> None:
-    while True:
-        await write(await outbox.take())
-        await asyncio.sleep(PACE_S)
 
 
 async def _next(call: aio.StreamStreamCall[bytes, pb.ReplicateResponse]) -> pb.Frame | None:

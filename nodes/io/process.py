@@ -27,7 +27,7 @@ from nodes.api.intake import Intake
 from nodes.door import Door
 from nodes.driver import NodeDriver
 from nodes.frames import Frame
-from nodes.io import streams
+from nodes.io import replication_calls
 from nodes.io.app_registry import installed_apps
 from nodes.io.control import LeaderControl
 from nodes.io.control_planes import ControlPlanes
@@ -168,7 +168,7 @@ class _Node:
             (replication.handlers(self._links), map_feed.handlers(self._follower.feed))
         )
         self._closing.push_async_callback(self._follower.feed.close)
-        await server.start([commands.SERVICE, node_service.SERVICE, streams.SERVICE, map_feed.SERVICE])
+        await server.start([commands.SERVICE, node_service.SERVICE, replication_calls.SERVICE, map_feed.SERVICE])
         self._closing.push_async_callback(server.stop, STOP_S)
 
     def _own(self, name: str, work: Coroutine[object, object, None]) -> None:

@@ -1,7 +1,8 @@
 """What this node reports: the whole of it once per stream, then only what changed, each stream at its own pace."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from core.assignments import Fence
 from core.fleet_map import Revision
@@ -9,14 +10,29 @@ from core.names import ControlPlaneId, NodeId, ShardId
 from core.ports import Clock
 from core.timers import Timers
 from core.wire import revision_to_pb
-from nodes.driver import NodeDriver
 from nodes.io.control_wire import copy_report, observation
 from nodes.sighting import Sight, Sighting, judged
-from nodes.views import CopyView
+from nodes.views import CopyView, Observation
 from twinhold.v1 import node_service_pb2 as pb
 
 COPIES_MAX = 512
 """Per message: a report never holds a loop up, however many copies changed at once."""
+
+
+class Reported(Protocol):
+    """What knows the copies, and sees the partners: the driver."""
+
+    def report(self, *, complete: bool) -> Sequence[CopyView]:
+        """List the copies: all, or those that changed since the last call."""
+        ...
+
+    def gone(self) -> Sequence[ShardId]:
+        """List the shards whose copy is no longer held, since the last call."""
+        ...
+
+    def observations(self) -> Sequence[Observation]:
+        """Say what this node sees of its partners."""
+        ...
 
 
 @dataclass(slots=True)
@@ -65,7 +81,7 @@ class ReportBook:
         *,
         disk_id: str,
         process_id: int,
-        driver: NodeDriver,
+        driver: Reported,
         timers: Timers,
         clock: Clock,
         fleet: str,

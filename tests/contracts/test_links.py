@@ -18,7 +18,7 @@ from core.timers import timers
 from nodes.api.replication import handlers
 from nodes.frames import Ack, Frame
 from nodes.io.links import GrpcLinks
-from nodes.io.streams import SERVICE
+from nodes.io.replication_calls import SERVICE
 from nodes.ports import Inbox
 from nodes.records import Generation
 from tests.fleets import small_fleet
