@@ -35,6 +35,15 @@ class AppTable:
             raise NotFoundError("app", name, remedy=f"this node runs {', '.join(sorted(self._by_name))}")
         return app
 
+    def reading(self, name: str, version: int) -> App[object]:
+        """Find an app that reads what was written in a version; raises NotFoundError or MalformedError."""
+        app = self.named(name)
+        lowest, highest = app.reads_versions
+        if not lowest <= version <= highest:
+            expected = f"{lowest} to {highest}, which this node reads"
+            raise MalformedError(f"version of {name}", version, expected=expected)
+        return app
+
     def of_command(self, url: str) -> App[object]:
         """Find the app whose command an ``Any`` of this type URL holds; raises NotFoundError."""
         return self._of(self._by_command, "command", url)

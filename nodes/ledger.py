@@ -5,10 +5,9 @@ order. The same entries give the same state everywhere, retry index included, so
 snapshot and restart (I10). Which entries are committed is not known here: whoever calls waits for that (I11).
 """
 
-from bisect import bisect_right, insort
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import TypeAlias, assert_never
+from typing import TypeAlias
 
 from google.protobuf.message import DecodeError, Message
 
@@ -17,21 +16,10 @@ from core.names import ShardId
 from nodes.app_port import App, Asked, Decided
 from nodes.app_table import AppTable, type_url
 from nodes.apps import tenant as tenant_app
-from nodes.apps.wire import (
-    Answers,
-    AppPiece,
-    End,
-    Entry,
-    Head,
-    Item,
-    Recorded,
-    TenantHead,
-    entry_body,
-    entry_of,
-    items_of,
-    parts_of,
-)
-from nodes.retries import Retries, RetryWindow, body_hash, refuse_if_too_old
+from nodes.apps.wire import Entry, Recorded, entry_body, entry_of
+from nodes.ledger_snapshot import Reading, written
+from nodes.ledger_state import LedgerState, TenantState
+from nodes.retries import RetryWindow, body_hash, refuse_if_too_old
 
 BODY_BYTES_MAX = 1 << 20
 """Of a command or a query."""
@@ -39,7 +27,6 @@ DECIDED_BYTES_MAX = BODY_BYTES_MAX + (64 << 10)
 """Of the events and the answer that an app makes of one command."""
 REQUEST_ID_LENGTH_MAX = 64
 ACTOR_LENGTH_MAX = 256
-SNAPSHOT_VERSION = 1
 SHARD_PREFIX = "shards/"
 
 
@@ -79,24 +66,6 @@ class Replay:
 Decision: TypeAlias = Fresh | Replay
 
 
-class _Tenant:
-    """One tenant: what each app holds for it, and its retry index."""
-
-    __slots__ = ("retries", "states", "stored_bytes")
-
-    def __init__(self, stored_bytes: int = 0) -> None:
-        self.states: dict[str, object] = {}
-        self.retries = Retries()
-        self.stored_bytes = stored_bytes
-
-    @property
-    def record(self) -> tenant_app.TenantRecord:
-        """The tenant's own record."""
-        record = self.states.get(tenant_app.NAME)
-        assert isinstance(record, tenant_app.TenantRecord), "a tenant is made by its own first entry"
-        return record
-
-
 class Ledger:
     """The state of one copy of a shard.
 
@@ -104,30 +73,28 @@ class Ledger:
         shard: whose state it is.
         apps: what the node runs.
         window: how long retries are recognised; the same on all nodes, or copies come to differ.
+        state: where it starts from; None: before the first entry.
     """
 
-    def __init__(self, shard: ShardId, apps: AppTable, window: RetryWindow) -> None:
+    def __init__(self, shard: ShardId, apps: AppTable, window: RetryWindow, state: LedgerState | None = None) -> None:
         self.shard = shard
         self._apps = apps
         self._window = window
-        self._tenants: dict[str, _Tenant] = {}
-        self._names: list[str] = []
-        self._lsn = 0
-        self._at_ms = 0
+        self._state = state or LedgerState()
 
     @property
     def applied_lsn(self) -> int:
         """The last entry that the state holds."""
-        return self._lsn
+        return self._state.lsn
 
     @property
     def tenants(self) -> int:
         """How many tenants live here."""
-        return len(self._names)
+        return len(self._state.names)
 
     def stored_bytes(self, tenant: str) -> int:
         """Sum the tenant's entries up, for its quota; 0 for an unknown one."""
-        known = self._tenants.get(tenant)
+        known = self._state.tenants.get(tenant)
         return 0 if known is None else known.stored_bytes
 
     def decide(self, submitted: Submitted, *, at_ms: int, seed: int, strict_solo: bool) -> Decision:
@@ -149,14 +116,14 @@ class Ledger:
         app = self._apps.named(submitted.app)
         _check(submitted)
         hashed = body_hash(submitted.app, submitted.body)
-        at_ms = max(at_ms, self._at_ms)
-        known = self._tenants.get(submitted.tenant)
+        at_ms = max(at_ms, self._state.at_ms)
+        known = self._state.tenants.get(submitted.tenant)
         if known is not None:
             recorded = known.retries.find(submitted.actor, submitted.request_id)
             if recorded is not None:
                 return self._replay(submitted, recorded, hashed)
         refuse_if_too_old(submitted.request_id, at_ms=at_ms, window=self._window)
-        state = self._state_for_writing(known, app, submitted.tenant, strict_solo=strict_solo)
+        state = _state_for_writing(known, app, submitted.tenant, strict_solo=strict_solo)
         command = _parsed(app.command, submitted.body, "command")
         decided = app.decide(state, command, Asked(submitted.tenant, submitted.actor, at_ms, seed))
         return self._fresh(submitted, app, decided, hashed, at_ms)
@@ -168,20 +135,21 @@ class Ledger:
             NotFoundError: the entry is of an app that this node does not run: the copy can't go on here.
             MalformedError: it is of a version of the app that this node does not read.
         """
-        assert lsn == self._lsn + 1, f"shard {self.shard}: entry {lsn} can't follow entry {self._lsn}"
+        held = self._state
+        assert lsn == held.lsn + 1, f"shard {self.shard}: entry {lsn} can't follow entry {held.lsn}"
         entry = entry_of(body)
-        app = self._readable(entry.app, entry.schema_version)
-        known = self._tenants.get(entry.tenant) or self._born(entry)
-        state = known.states.get(entry.app)
+        app = self._apps.reading(entry.app, entry.schema_version)
+        known = held.tenants.get(entry.tenant) or self._born(entry)
+        state = known.apps.get(entry.app)
         if state is None:
             state = app.empty()
         for event in entry.events:
             state = app.apply(state, event, entry.schema_version)
-        known.states[entry.app] = state
+        known.apps[entry.app] = state
         known.stored_bytes += len(body)
         recorded = Recorded(lsn, entry.at_ms, entry.body_hash, entry.app, entry.answer)
         known.retries.add(entry.actor, entry.request_id, recorded, self._window)
-        self._lsn, self._at_ms = lsn, entry.at_ms
+        held.lsn, held.at_ms = lsn, entry.at_ms
 
     def ask(self, tenant: str, type_url: str, body: bytes, actor: str) -> Iterator[tuple[str, bytes]]:
         """Answer a query in parts (type URL, bytes), from the state as it is at the call.
@@ -200,23 +168,20 @@ class Ledger:
         if len(body) > BODY_BYTES_MAX:
             raise OversizedError("query", size_bytes=len(body), limit_bytes=BODY_BYTES_MAX)
         query = _parsed(app.query, body, "query")
-        listed = tenant_app.listing_of(query)
-        if listed is not None:
-            return _packed(iter((tenant_app.listing(self._listed(listed)),)))
-        known = self._known(tenant)
-        state = known.states.get(app.name)
+        listing = tenant_app.listing_of(query)
+        if listing is not None:
+            return _packed(iter((tenant_app.listing(self._state.listed(listing)),)))
+        state = self._state.known(tenant).apps.get(app.name)
         if state is None:
             state = app.empty()
-        return _packed(app.ask(state, query, Asked(tenant, actor, self._at_ms, 0)))
+        return _packed(app.ask(state, query, Asked(tenant, actor, self._state.at_ms, 0)))
 
     def export(self) -> Iterator[bytes]:
         """Write the state in parts of a little more than 256 KiB at most.
 
         The state as it is at the call: entries applied while parts are drawn don't show.
         """
-        head = Head(SNAPSHOT_VERSION, self.shard, self._lsn, self._at_ms)
-        tenants = [self._exported(name) for name in self._names]
-        return parts_of(_ended(_chained(head, tenants)))
+        return written(self.shard, self._apps, self._state)
 
     @classmethod
     def load(cls, shard: ShardId, apps: AppTable, window: RetryWindow, parts: Iterable[bytes]) -> "Ledger":
@@ -240,20 +205,6 @@ class Ledger:
             )
         return Replay(recorded.lsn, self._apps.answer_url(recorded.app), recorded.answer)
 
-    def _state_for_writing(self, known: _Tenant | None, app: App[object], tenant: str, *, strict_solo: bool) -> object:
-        if known is None:
-            if app.name != tenant_app.NAME:
-                raise _unknown(tenant)
-            return app.empty()
-        if strict_solo and known.record.strict:
-            raise UnavailableError(
-                f"{tenant} is strict, and its shard has one copy at the moment: retry when it has two again",
-                reason="STRICT_SOLO",
-                retry_after_s=1.0,
-            )
-        state = known.states.get(app.name)
-        return app.empty() if state is None else state
-
     def _fresh(self, submitted: Submitted, app: App[object], decided: Decided, hashed: bytes, at_ms: int) -> Fresh:
         answer = decided.answer.SerializeToString()
         size = len(answer) + sum(map(len, decided.events))
@@ -272,109 +223,45 @@ class Ledger:
         )
         return Fresh(entry_body(entry), self._apps.answer_url(app.name), answer)
 
-    def _readable(self, name: str, version: int) -> App[object]:
-        app = self._apps.named(name)
-        lowest, highest = app.reads_versions
-        if not lowest <= version <= highest:
-            raise MalformedError(
-                f"version of {name}", version, expected=f"{lowest} to {highest}, which this node reads"
-            )
-        return app
-
-    def _born(self, entry: Entry) -> _Tenant:
+    def _born(self, entry: Entry) -> TenantState:
         assert entry.app == tenant_app.NAME, f"shard {self.shard}: {entry.tenant} wrote before it was created"
-        return self._add(entry.tenant, 0)
-
-    def _add(self, name: str, stored_bytes: int) -> _Tenant:
-        known = self._tenants[name] = _Tenant(stored_bytes)
-        insort(self._names, name)
-        return known
-
-    def _known(self, tenant: str) -> _Tenant:
-        known = self._tenants.get(tenant)
-        if known is None:
-            raise _unknown(tenant)
-        return known
-
-    def _listed(self, listed: tenant_app.Listing) -> list[tenant_app.TenantRecord]:
-        first = bisect_right(self._names, listed.after)
-        return [self._tenants[name].record for name in self._names[first : first + listed.limit]]
-
-    def _exported(self, name: str) -> tuple[TenantHead, list[tuple[str, int, Iterator[bytes]]], Iterator[Answers]]:
-        known = self._tenants[name]
-        pieces = []
-        for app_name, state in known.states.items():
-            app = self._apps.named(app_name)
-            pieces.append((app_name, app.schema_version, app.export(state)))
-        return TenantHead(name, known.stored_bytes), pieces, known.retries.items()
+        return self._state.add(entry.tenant, 0)
 
 
 class Loading:
-    """A snapshot on its way in: part by part, so that a long one does not stop the loop."""
+    """A ledger on its way in from a snapshot, part by part."""
 
     def __init__(self, shard: ShardId, apps: AppTable, window: RetryWindow) -> None:
-        self._ledger = Ledger(shard, apps, window)
-        self._apps = apps
-        self._tenant: _Tenant | None = None
-        self._pieces: list[bytes] = []
-        self._items = 0
-        self._ended = False
+        self._reading = Reading(shard, apps)
+        self._made_for = (shard, apps, window)
 
     def take(self, part: bytes) -> None:
         """Take the next part; raises as ``Ledger.load`` does."""
-        for item in items_of(part):
-            self._take(item)
-            self._items += 1
+        self._reading.take(part)
 
     def ledger(self) -> Ledger:
-        """Return the state, after the last part."""
-        if not self._ended:
-            raise MalformedError("snapshot", f"shard {self._ledger.shard}", expected="all of its parts, in order")
-        return self._ledger
-
-    def _take(self, item: Item) -> None:
-        match item:
-            case Head():
-                self._begin(item)
-            case TenantHead(tenant, stored_bytes):
-                self._tenant = self._ledger._add(tenant, stored_bytes)
-            case AppPiece():
-                self._piece(item)
-            case Answers():
-                self._current.retries.load(item)
-            case End(items):
-                self._ended = items == self._items
-            case _:
-                assert_never(item)
-
-    @property
-    def _current(self) -> _Tenant:
-        if self._tenant is None:
-            raise MalformedError("snapshot", f"shard {self._ledger.shard}", expected="a tenant before its state")
-        return self._tenant
-
-    def _begin(self, head: Head) -> None:
-        ledger = self._ledger
-        if (head.version, head.shard) != (SNAPSHOT_VERSION, ledger.shard):
-            raise MalformedError(
-                "snapshot",
-                f"version {head.version} of shard {head.shard}",
-                expected=f"version {SNAPSHOT_VERSION} of shard {ledger.shard}",
-            )
-        ledger._lsn, ledger._at_ms = head.lsn, head.at_ms
-
-    def _piece(self, piece: AppPiece) -> None:
-        if piece.body:
-            self._pieces.append(piece.body)
-        if piece.last:
-            app = self._ledger._readable(piece.app, piece.schema_version)
-            self._current.states[piece.app] = app.load(self._pieces, piece.schema_version)
-            self._pieces = []
+        """Return the ledger, after the last part; raises MalformedError when one is missing."""
+        return Ledger(*self._made_for, self._reading.state())
 
 
 def entry(body: bytes) -> Entry:
     """Read an entry, for subscriptions."""
     return entry_of(body)
+
+
+def _state_for_writing(known: TenantState | None, app: App[object], tenant: str, *, strict_solo: bool) -> object:
+    if known is None:
+        if app.name != tenant_app.NAME:
+            raise NotFoundError("tenant", tenant, remedy="check the name, or create it")
+        return app.empty()
+    if strict_solo and known.record.strict:
+        raise UnavailableError(
+            f"{tenant} is strict, and its shard has one copy at the moment: retry when it has two again",
+            reason="STRICT_SOLO",
+            retry_after_s=1.0,
+        )
+    state = known.apps.get(app.name)
+    return app.empty() if state is None else state
 
 
 def _check(submitted: Submitted) -> None:
@@ -395,30 +282,5 @@ def _parsed(kind: type[Message], body: bytes, what: str) -> Message:
         raise MalformedError(what, f"{len(body)} bytes", expected=str(kind.DESCRIPTOR.full_name)) from cause
 
 
-def _unknown(tenant: str) -> NotFoundError:
-    return NotFoundError("tenant", tenant, remedy="check the name, or create it")
-
-
 def _packed(parts: Iterator[Message]) -> Iterator[tuple[str, bytes]]:
     return ((type_url(type(part)), part.SerializeToString()) for part in parts)
-
-
-def _chained(
-    head: Head, tenants: list[tuple[TenantHead, list[tuple[str, int, Iterator[bytes]]], Iterator[Answers]]]
-) -> Iterator[Item]:
-    yield head
-    for tenant, apps, answers in tenants:
-        yield tenant
-        for app, version, pieces in apps:
-            for piece in pieces:
-                yield AppPiece(app, version, piece, last=False)
-            yield AppPiece(app, version, b"", last=True)
-        yield from answers
-
-
-def _ended(items: Iterable[Item]) -> Iterator[Item]:
-    count = 0
-    for item in items:
-        yield item
-        count += 1
-    yield End(count)

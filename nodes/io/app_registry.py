@@ -32,7 +32,8 @@ def _app(point: EntryPoint) -> App[object]:
     try:
         found: object = point.load()
     except Exception as cause:  # somebody else's code: whatever it raises, one line names the app
-        raise _bad(point, f"an importable object ({type(cause).__name__}: {cause})") from cause
+        said = " ".join(str(cause).split())
+        raise _bad(point, f"an importable object ({type(cause).__name__}: {said})") from cause
     missing = [member for member in _MEMBERS if not hasattr(found, member)]
     if missing:
         raise _bad(point, f"an app object of nodes/app_port.py's shape; it has no {', '.join(missing)}")
