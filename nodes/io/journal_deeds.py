@@ -1,10 +1,7 @@
-"""What the journal's thread does: deeds that share a transaction (``Draft``), and cuts, which have one of their own.
-
-A deed changes the index only after its commit.
-"""
+"""What the journal's thread does, and the deeds that share a transaction. The index changes only after the commit."""
 
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
@@ -18,14 +15,10 @@ from nodes.io.journal_database import (
     ROWS_MAX,
     Row,
     delete,
-    fetch,
     insert,
     meta_checksum,
-    record_of,
     row_of,
-    tip_row,
 )
-from nodes.io.journal_files import encoded, told, write_aside, write_orphans
 from nodes.io.journal_index import CopyIndex, JournalIndex
 from nodes.ports import DiskError
 from nodes.records import NO_HASH, Record, Tip, record_hash, tip_of
@@ -197,118 +190,10 @@ class Draft:
         for shard, (version, _) in self.metas.items():
             index.copy(shard).meta_version = version
         for shard in self.tips.keys() | self.metas.keys():
-            _note(self.disk, shard)
+            note(self.disk, shard)
 
 
-def cut(disk: Disk, deed: Cut) -> None:
-    """Do what takes records away, in a commit of its own; raises sqlite3.Error or OSError."""
-    copy = disk.index.copy(deed.shard)
-    copy.cutting = True
-    try:
-        match deed:
-            case Truncate():
-                _truncate(disk, copy, deed)
-            case Install():
-                _install(disk, copy, deed)
-            case SetAside(shard):
-                _set_aside(disk, copy, shard)
-    finally:
-        copy.cuts += 1
-        copy.cutting = False
-
-
-def tip_in(database: sqlite3.Connection, copy: CopyIndex, lsn: int) -> Tip | None:
-    """Look a place of a copy up; None: not in its journal."""
-    if lsn == copy.floor.lsn:
-        return copy.floor
-    if lsn == copy.tip.lsn:
-        return copy.tip
-    rows = fetch(database, copy.places_after(lsn - 1)[:1]) if lsn > copy.floor.lsn else []
-    return tip_of(record_of(rows[0])) if rows else None
-
-
-def _truncate(disk: Disk, copy: CopyIndex, deed: Truncate) -> None:
-    tip = tip_in(disk.database, copy, deed.keep_lsn)
-    assert tip is not None, f"shard {deed.shard}: nothing is at {deed.keep_lsn}, where the journal was to be cut"
-    kept = deed.keep_lsn - copy.floor.lsn
-    dropped = copy.places[kept:]
-    if not dropped:
-        return
-    if deed.orphan:
-        write_orphans(disk.directory, deed.shard, fetch(disk.database, dropped))
-    disk.marks.forget(deed.shard)
-    delete(disk.database, dropped)
-    del copy.places[kept:]
-    copy.tip = tip
-    _note(disk, deed.shard)
-
-
-def _install(disk: Disk, copy: CopyIndex, deed: Install) -> None:
-    own = tip_in(disk.database, copy, deed.tip.lsn) == deed.tip
-    replaced = copy.places[: deed.tip.lsn - copy.floor.lsn] if own else copy.places
-    if not own:
-        disk.marks.forget(deed.shard)
-    _install_rows(disk, deed, gone=[] if own else [*replaced, *disk.index.dead])
-    if own:
-        disk.index.dead.extend(replaced)
-    else:
-        disk.index.dead.clear()
-        copy.tip = deed.tip
-    copy.places = copy.places[len(replaced) :]
-    copy.floor = deed.tip
-    _note(disk, deed.shard)
-
-
-def _install_rows(disk: Disk, deed: Install, *, gone: list[int]) -> None:
-    database = disk.database
-    database.execute("BEGIN")
-    staged = database.execute(
-        "SELECT count(*) FROM snapshot_parts WHERE shard = ? AND number = ?", (deed.shard, deed.number)
-    ).fetchone()
-    if staged != (deed.parts,):
-        raise OSError("a part of the snapshot could not be written")
-    if gone:
-        delete(database, gone)
-    database.execute("DELETE FROM snapshot_parts WHERE shard = ? AND number <> ?", (deed.shard, deed.number))
-    database.execute(
-        "INSERT OR REPLACE INTO snapshots VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-        (deed.shard, deed.number, *tip_row(deed.tip), deed.checksum),
-    )
-    database.execute("COMMIT")
-
-
-def _set_aside(disk: Disk, copy: CopyIndex, shard: ShardId) -> None:
-    number = disk.index.asides.get(shard, 0) + 1
-    write_aside(disk.directory, shard, number, _remains(disk.database, copy, shard))
-    disk.marks.forget(shard)
-    database = disk.database
-    database.execute("BEGIN")
-    delete(database, [*copy.places, *disk.index.dead])
-    for table in ("metas", "snapshots", "snapshot_parts"):
-        database.execute(f"DELETE FROM {table} WHERE shard = ?", (shard,))
-    database.execute("INSERT OR REPLACE INTO asides VALUES (?, ?)", (shard, number))
-    database.execute("COMMIT")
-    disk.index.dead.clear()
-    disk.index.asides[shard] = number
-    disk.index.copies.pop(shard, None)
-
-
-def _remains(database: sqlite3.Connection, copy: CopyIndex, shard: ShardId) -> Iterator[Mapping[str, object]]:
-    """Say all that can still be read of a copy."""
-    for table in ("metas", "snapshots", "snapshot_parts"):
-        try:
-            rows = database.execute(f"SELECT * FROM {table} WHERE shard = ?", (shard,)).fetchall()
-        except sqlite3.DatabaseError as error:
-            yield {"unreadable": table, "cause": str(error)}
-            continue
-        yield from ({"table": table, "row": [encoded(column) for column in row]} for row in rows)
-    for place in copy.places:
-        try:
-            yield from told(fetch(database, (place,)))
-        except sqlite3.DatabaseError as error:
-            yield {"unreadable": place, "cause": str(error)}
-
-
-def _note(disk: Disk, shard: ShardId) -> None:
+def note(disk: Disk, shard: ShardId) -> None:
+    """Note how far a copy has come."""
     copy = disk.index.copy(shard)
     disk.marks.note(shard, Mark(copy.tip.lsn, copy.tip.hash or NO_HASH, copy.meta_version))

@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from queue import Empty, SimpleQueue
 
-from nodes.io.journal_deeds import Deed, Disk, Draft, Install, SetAside, Truncate, cut
+from nodes.io.journal_cuts import cut
+from nodes.io.journal_deeds import Deed, Disk, Draft, Install, SetAside, Truncate
 from nodes.ports import DiskError
 
 Done = Callable[[DiskError | None], None]

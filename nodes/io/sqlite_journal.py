@@ -16,6 +16,7 @@ from core.errors import DamagedError, UnavailableError
 from core.names import CopyId, ShardId
 from nodes.io.directory_lock import locked
 from nodes.io.high_marks import HighMarks
+from nodes.io.journal_cuts import tip_in
 from nodes.io.journal_database import (
     DATABASE,
     FORMAT,
@@ -25,7 +26,7 @@ from nodes.io.journal_database import (
     record_of,
     writing_connection,
 )
-from nodes.io.journal_deeds import Append, Disk, Install, SaveMeta, SetAside, StagePart, Truncate, tip_in
+from nodes.io.journal_deeds import Append, Disk, Install, SaveMeta, SetAside, StagePart, Truncate
 from nodes.io.journal_index import CopyIndex, JournalIndex
 from nodes.io.journal_scan import Scanner
 from nodes.io.journal_writer import JournalWriter
