@@ -15,7 +15,7 @@ _START = (
     "module, config = pickle.load(sys.stdin.buffer);"
     "sys.exit(importlib.import_module(module).main(config))"
 )
-READY_S = 30.0
+READY_S = 60.0
 
 
 class HostedProcess:

@@ -43,8 +43,18 @@ def add_services(
     store: AssignmentStore,
     lines: Lines,
     awake: Callable[[], None],
+    attend: Callable[[], None],
 ) -> NodeService:
     """Add every service to a server that has not started yet.
+
+    Args:
+        server: gets them.
+        driver: answers.
+        feed: the map.
+        store: holds the audit journal.
+        lines: channels to the nodes.
+        awake: looks at the clock; before every report.
+        attend: looks at the clock and at who leads; before every heartbeat of a control plane.
 
     Returns:
         The one that has to be told when the leader changes.
@@ -56,7 +66,7 @@ def add_services(
     tenants = TenantService(fleet_map, Primaries(fleet_map, lines), events.about)
     aio_server.add_generic_rpc_handlers((map_feed.handlers(feed),))
     control_plane_service_pb2_grpc.add_ControlPlaneServiceServicer_to_server(
-        ControlPlaneService(driver, fleet, awake), aio_server
+        ControlPlaneService(driver, fleet, attend), aio_server
     )
     data_center_service_pb2_grpc.add_DataCenterServiceServicer_to_server(DataCenterService(driver), aio_server)
     event_service_pb2_grpc.add_EventServiceServicer_to_server(events, aio_server)

@@ -80,16 +80,19 @@ class _PeerStream:
         self._leaving.put(beat)
 
     async def run(self, driver: ControlPlaneDriver, awake: Callable[[], None]) -> None:
-        while True:
-            answered = await self._once(driver)
-            if answered:
-                refused = await gone(self._peer.host, self._peer.port, timers=self._timers, trip=self._trip)
-                awake()
-                driver.peer_down(self._peer.id, refused)
-            await asyncio.sleep(AGAIN_S)
-
-    async def _once(self, driver: ControlPlaneDriver) -> bool:
         line = channel(self._peer.endpoint, own_connection=True)
+        try:
+            while True:
+                if await self._once(line, driver):
+                    refused = await gone(self._peer.host, self._peer.port, timers=self._timers, trip=self._trip)
+                    awake()
+                    driver.peer_down(self._peer.id, refused)
+                await asyncio.sleep(AGAIN_S)
+        finally:
+            await line.close(None)
+
+    async def _once(self, line: aio.Channel, driver: ControlPlaneDriver) -> bool:
+        await line.channel_ready()  # a call that waited by itself would deliver a heartbeat as old as the wait
         arriving = DelayLine[ConferView](self._clock, self._trip, driver.conferred)
         stream = _Open(pb_grpc.ControlPlaneServiceStub(line).Confer(None))
         writing = asyncio.ensure_future(self._write(stream))
@@ -102,7 +105,6 @@ class _PeerStream:
             arriving.clear()
             writing.cancel()
             stream.call.cancel()
-            await line.close(None)
         return stream.answered
 
     async def _read(self, stream: _Open, arriving: "DelayLine[ConferView]") -> None:

@@ -84,14 +84,20 @@ class _Host:
         self.driver.follow_map(self._feed)
         self.server = Server(me.host, me.port, LoopbackPolicy())
         self._told = add_services(
-            self.server, self.driver, feed=self._feed, store=self._store, lines=self._lines, awake=self.attend
+            self.server,
+            self.driver,
+            feed=self._feed,
+            store=self._store,
+            lines=self._lines,
+            awake=self.jumps.check,
+            attend=self.attend,
         )
         self._loop = loop
         self._known = LeaderView(None, 0)
         clock.before = self.attend
 
     def attend(self) -> None:
-        """Look at the clock and at who leads; stands before every timer and every message."""
+        """Look at the clock and at who leads; stands before every timer and every heartbeat."""
         self.jumps.check()
         self._look()
 
