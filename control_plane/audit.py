@@ -54,7 +54,3 @@ class Repeats:
             return False
         self._said[key] = (event.reasons, now)
         return True
-
-    def forget(self, type_: str, subject: str) -> None:
-        """The matter is over: the next line about it is news."""
-        self._said.pop((type_, subject), None)

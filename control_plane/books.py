@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields, replace
 from typing import TypeAlias, TypeVar
 
-from control_plane.ports import FLEET, Doc, Partition
+from control_plane.ports import Doc
 from core.errors import MalformedError
 from core.names import DcId, GeographyId, NodeId, ShardId
 
@@ -232,7 +232,3 @@ class Shelf:
 def closed(evacuation: Evacuation, at_ms: int) -> Evacuation:
     """End an evacuation: what it names is back."""
     return replace(evacuation, state=CLOSED, ended_ms=at_ms)
-
-
-PARTITION: Partition = FLEET
-"""Where all books lie."""

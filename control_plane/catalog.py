@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from control_plane.loads import Loads
 from control_plane.ports import Partition, partition_of
 from core.assignments import Assignment
-from core.fleet_map import NO_REVISION, Delta, FleetMap, Revision
-from core.names import DcId, GeographyId, NodeId, ShardId, dc_of
+from core.fleet_map import Delta, FleetMap, Revision
+from core.names import DcId, GeographyId, NodeId, ShardId
 from core.topology import Topology
 
 
@@ -159,14 +159,3 @@ def partitions_in(topology: Topology, geography: GeographyId) -> list[Partition]
     home = topology.geography(geography)
     last = partition_of(ShardId(home.first_shard + home.shards - 1), home.id, home.first_shard)
     return [Partition(home.id, segment) for segment in range(last.segment + 1)]
-
-
-def dc_pair(assignment: Assignment) -> tuple[DcId, DcId | None]:
-    """Name the data centers of a record's primary and standby."""
-    standby = assignment.standby
-    return dc_of(assignment.primary.node), None if standby is None else dc_of(standby.node)
-
-
-def empty(fleet_map: FleetMap) -> bool:
-    """Say whether nothing was ever learnt."""
-    return fleet_map.revision == NO_REVISION

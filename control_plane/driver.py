@@ -493,6 +493,7 @@ class ControlPlaneDriver:
             solo_since_ms=office.catalog.solo_since_ms if office is not None else {},
             frozen=office.frozen if office is not None else "",
             suspect_dcs=frozenset(dc_of(target) for target in self._roster.doubted),
+            lag_max_ms=self._timers.jump_s * 1000,
             now=now,
             now_ms=self._clock.wall_ms(),
         )

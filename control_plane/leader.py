@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from control_plane.audit import AuditEvent
-from control_plane.books import OperationBook, Shelf
+from control_plane.books import Shelf
 from control_plane.catalog import Catalog
 from control_plane.chronicle import Chronicle
 from control_plane.desk import Desk
@@ -328,8 +328,3 @@ class Leader:
         for assignment in missing:
             row = Row(None, replace(assignment), None, LeaderProposer())
             office.writer.put(self._catalog.home(assignment.shard), row, lambda _: self.again())
-
-
-def running(office: Office) -> int:
-    """Count the operations that are not done."""
-    return sum(not operation.ended_ms for operation in office.shelf.all(OperationBook))

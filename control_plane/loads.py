@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from core.assignments import Assignment
-from core.names import DcId, GeographyId, NodeId, ShardId, dc_of
+from core.names import DcId, GeographyId, NodeId, dc_of
 from core.topology import Kind, Topology
 
 STANDBY_COST = 0.3
@@ -157,8 +157,3 @@ def loads_of(topology: Topology, assignments: Iterable[Assignment]) -> Loads:
     for assignment in assignments:
         loads.add(assignment)
     return loads
-
-
-def shard_weights(topology: Topology, shards: Iterable[ShardId]) -> float:
-    """Sum up what some shards cost."""
-    return sum(topology.weight(shard) for shard in shards)

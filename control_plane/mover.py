@@ -15,6 +15,8 @@ from core.names import DcId, NodeId, ShardId
 
 REPAIRS_MAX = 64
 """Second copies made at a time, in the whole fleet; each node's slots bound them further."""
+GIVE_UP_S = 600
+"""How long after the hold-down a homecoming may take."""
 LOOK_S = 0.25
 """How often the planners look again while something is to be moved."""
 
@@ -101,16 +103,20 @@ class Mover:
         if book.dc in situation.lost_dcs or book.dc in situation.cordoned:
             return
         cause = f"homecomings/{book.dc}"
-        if situation.now_ms >= book.holddown_until_ms and homecoming.home(book.dc, situation):
+        due_ms = book.holddown_until_ms
+        if situation.now_ms >= due_ms and homecoming.home(book.dc, situation):
             if not situation.movements.count(cause):
-                self._home(book)
+                self._home(book, "its share is within 10 % of what it should be")
+            return
+        if situation.now_ms >= due_ms + GIVE_UP_S * 1000:
+            self._home(book, "its share is as near to what it should be as capacity and partners allow")
             return
         found = homecoming.wishes(book.dc, cause, holddown_until_ms=book.holddown_until_ms, situation=situation)
         self._take(found, situation)
 
-    def _home(self, book: Homecoming) -> None:
+    def _home(self, book: Homecoming, why: str) -> None:
         office = self.office
-        subject, reasons = f"dataCenters/{book.dc}", ("its share is within 10 % of what it should be",)
+        subject, reasons = f"dataCenters/{book.dc}", (why,)
 
         def answered(answer: object) -> None:
             if isinstance(answer, Applied):

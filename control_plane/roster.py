@@ -8,13 +8,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from control_plane.views import CopyView, Observation, RegisterView, ReportView, Sight
-from core.assignments import Fence
 from core.names import ControlPlaneId, NodeId, ShardId
 from core.timers import Timers
 from core.topology import Topology
 
 MISSED_REPORTS = 3
 """An observer is fresh when its last report is at most this many probe intervals old."""
+FRESH_S = 0.3
+"""And always when it is at most this old: a busy machine is late by as much."""
 
 Target = NodeId | ControlPlaneId
 
@@ -25,9 +26,6 @@ class Seen:
 
     observation: Observation
     at: float
-
-
-NO_FENCE = Fence(0, 0)
 
 
 @dataclass(slots=True)
@@ -43,9 +41,7 @@ class Presence:
     """When its report stream broke; None: it stands."""
     disk_id: str = ""
     process_id: int = 0
-    load: float = 0.0
     loop_lag_ms: int = 0
-    highest: Fence = NO_FENCE
     copies: dict[ShardId, CopyView] = field(default_factory=dict)
     sees: dict[Target, Seen] = field(default_factory=dict)
 
@@ -84,7 +80,7 @@ class Roster:
         if presence is None:
             return News()
         returned = self._greet(presence, view.process_id, now)
-        presence.disk_id, presence.highest = view.disk_id, max(presence.highest, view.highest)
+        presence.disk_id = view.disk_id
         return News(returned=returned)
 
     def reported(self, view: ReportView, now: float) -> News:
@@ -93,8 +89,7 @@ class Roster:
         if presence is None:
             return News()
         returned = self._greet(presence, view.process_id, now)
-        presence.disk_id, presence.highest = view.disk_id, max(presence.highest, view.highest)
-        presence.load, presence.loop_lag_ms = view.load, view.loop_lag_ms
+        presence.disk_id, presence.loop_lag_ms = view.disk_id, view.loop_lag_ms
         return News(self._observe(presence, view, now), self._copies(presence, view), returned)
 
     def broken(self, node: NodeId, now: float) -> None:
@@ -113,6 +108,7 @@ class Roster:
         self.doubted.clear()
         for presence in self.nodes.values():
             presence.heard_at, presence.reports = now, 0
+            presence.broken_at = None if presence.broken_at is None else now
             for target in presence.sees:
                 seen = presence.sees[target] = Seen(Observation(target, Sight.ALIVE, 0, paired=False), now)
                 self.watched[target][presence.node] = seen
@@ -120,7 +116,7 @@ class Roster:
     def fresh(self, node: NodeId, now: float) -> bool:
         """Say whether a node's last report is recent enough to judge by."""
         presence = self.nodes[node]
-        recent = now - presence.heard_at <= MISSED_REPORTS * self._timers.probe_s
+        recent = now - presence.heard_at <= max(FRESH_S, MISSED_REPORTS * self._timers.probe_s)
         return recent and presence.reports > 0 and presence.broken_at is None
 
     def lives(self, node: NodeId, now: float) -> bool:

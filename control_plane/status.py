@@ -41,6 +41,8 @@ class Facts:
     solo_since_ms: Mapping[ShardId, int]
     frozen: str
     suspect_dcs: frozenset[DcId]
+    lag_max_ms: float
+    """Above this a node counts as overloaded: L/4."""
     now: float
     now_ms: int
 
@@ -221,6 +223,10 @@ def _absent(facts: Facts, living: frozenset[NodeId]) -> Iterator[Problem]:
         if node.id not in living and node.dc not in lost and node.id not in facts.shelf.lost_nodes():
             message = f"{node.id} is not heard here"
             yield Problem(Severity.NOTICE, f"nodes/{node.id}", message, facts.now_ms)
+    for presence in facts.roster.nodes.values():
+        if presence.node in living and presence.loop_lag_ms > facts.lag_max_ms:
+            message = f"{presence.node} is overloaded: its loop stood still for {presence.loop_lag_ms} ms"
+            yield Problem(Severity.NOTICE, f"nodes/{presence.node}", message, facts.now_ms)
     missing = len(facts.topology.control_planes) - facts.control_planes_live
     if missing:
         message = f"{missing} control planes are not heard"
