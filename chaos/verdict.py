@@ -206,6 +206,7 @@ def document(run: Run, judged: Verdict) -> dict[str, object]:
                 "at_s": round(done.at_s, 3),
                 "receipt": done.proved,
                 "evidence": list(done.evidence),
+                "decisions": [f"+{moment.after_s:.3f} s {moment.what}" for moment in done.moments],
                 "shards": done.gaps.touched if done.gaps is not None else 0,
                 "coverage": round(done.gaps.coverage, 4) if done.gaps is not None else 1.0,
                 "write_gap_s": spread(done.gaps.seconds if done.gaps is not None else ()).document(),
