@@ -25,6 +25,9 @@ from regions.io.questions import Questions
 UP_S = 60.0
 GRACE_S = 2.0
 LOOK_S = 0.05
+"""At files of our own."""
+ASK_S = 0.25
+"""At servers, which have better things to do while they start."""
 
 Target: TypeAlias = DcId | NodeId | ControlPlaneId
 """A data center stands for every process in it."""
@@ -187,7 +190,7 @@ class Fleet:
                 told = progress
             if asyncio.get_running_loop().time() > until:
                 raise UnavailableError(f"the fleet was not whole after {timeout_s:g} s: {self._missing(progress)}")
-            await asyncio.sleep(LOOK_S)
+            await asyncio.sleep(LOOK_S if progress.ready < progress.processes else ASK_S)
         tell(progress)
 
     async def _progress(self) -> Progress:
