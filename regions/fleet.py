@@ -87,5 +87,5 @@ def rtt_lines(topology: Topology, table_s: Mapping[tuple[DcId, DcId], float]) ->
     width = max(5, *(len(name) for name in names)) + 1
     for place, row in enumerate(names):
         cells = "".join(f"{table_s[row, column] * 1000:>{width}.1f}" for column in names[:place])
-        yield f"{row:<{width}}{cells}"
+        yield f"{row:<{width}}{cells}".rstrip()
     yield " " * width + "".join(f"{name:>{width}}" for name in names)
