@@ -254,7 +254,7 @@ class MemoryJournal:
         self._shelf(shard).meta = meta
 
     def _truncate(self, shard: ShardId, keep_lsn: int, *, orphan: bool) -> None:
-        shelf = self._shelf(shard)
+        shelf = self._disk.shelves.get(shard, Shelf())
         assert keep_lsn >= shelf.floor.lsn, f"shard {shard}: entries up to {shelf.floor.lsn} are in the snapshot"
         dropped = tuple(shelf.records[shelf.index(keep_lsn) :])
         del shelf.records[shelf.index(keep_lsn) :]

@@ -13,6 +13,8 @@ from nodes.records import Tip, tip_of
 
 def cut(disk: Disk, deed: Cut) -> None:
     """Do what takes records away, in a commit of its own; raises sqlite3.Error or OSError."""
+    if isinstance(deed, Truncate) and deed.shard not in disk.index.copies:
+        return
     copy = disk.index.copy(deed.shard)
     copy.cutting = True
     try:

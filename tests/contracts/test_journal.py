@@ -435,6 +435,67 @@ def test_a_disk_has_one_process(world: World) -> None:
         world.open_another()
 
 
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(["append", "append", "truncate", "snapshot", "from peer", "set aside", "reopen"]),
+        st.sampled_from([SEVEN, NINE]),
+        st.integers(0, 8),
+    ),
+    max_size=30,
+)
+
+
+def deed_of(world: World, what: str, shard: ShardId, number: int, held_now: Recovered | None) -> Deed | None:
+    """Make a deed that a driver could give to a copy in this state; None: there is none."""
+    floor, tip = (EMPTY, EMPTY) if held_now is None else (held_now.floor, held_now.tip)
+    within = min(floor.lsn + number, tip.lsn)
+    match what:
+        case "append":
+            return append(world, shard, chain(number + 1, after=tip, generation=Generation(1, number + 1, 1)))
+        case "truncate":
+            return truncate(world, shard, within, orphan=number % 2 == 0)
+        case "snapshot":
+            place = world.journal.tip_at(shard, within)
+            return None if place is None else save_snapshot(world, shard, place, [b"own %d" % within])
+        case "from peer":
+            theirs = tip_of(chain(number + 1, generation=Generation(9, 9, 9))[-1])
+            return save_snapshot(world, shard, theirs, [b"theirs"] * number)
+        case _:
+            return set_aside(world, shard)
+
+
+def shown(world: World, shard: ShardId) -> object:
+    """All that a journal shows of a copy, but for the disk's id."""
+    found = world.journal.recover_one(shard)
+    lsns = range(30)
+    return (
+        None if found is None else (found.tip, found.floor, found.spans, found.damage),
+        held(world, shard, after_lsn=0 if found is None else found.floor.lsn),
+        [world.journal.tip_at(shard, lsn) for lsn in lsns],
+        world.journal.load_snapshot(shard),
+        world.journal.fresh_copy_id(shard).rpartition(".")[2],
+    )
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(steps=STEPS)
+def test_memory_and_disk_show_the_same_after_any_deeds(
+    tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, ShardId, int]]
+) -> None:
+    worlds: list[World] = [MemoryWorld(), SqliteWorld(tmp_path_factory.mktemp("journal"))]
+    for what, shard, number in steps:
+        for world in worlds:
+            if what == "reopen":
+                restarted(world)
+                continue
+            deed = deed_of(world, what, shard, number, world.journal.recover_one(shard))
+            assert deed is None or all_done(world, deed) == [None]
+        memory, disk = ([shown(world, shard) for shard in (SEVEN, NINE)] for world in worlds)
+        assert memory == disk
+    for world in worlds:
+        world.close()
+
+
 class TestMemory:
     """What the simulated world may do to a disk."""
 
