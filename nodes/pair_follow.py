@@ -77,8 +77,9 @@ def welcomed(p: CopyState, peer: NodeId, m: Welcome, now: float) -> None:
         p.incoming = Incoming(m.number, m.common, [])
         return
     p.contact = True
-    if m.common.lsn < p.tip.lsn:
-        cut(p, m.common)
+    keep = p.rules.kept(p.tip, m.common)
+    if keep.lsn < p.tip.lsn:
+        cut(p, keep)
     else:
         confirm(p)
     if not member:

@@ -46,6 +46,10 @@ class Rules:
         """Say whether a first contact needs no truncation: nothing of ours lies beyond what the primary has (I8)."""
         return own.lsn == prev.lsn and own.hash == prev.hash
 
+    def kept(self, own: Tip, common: Tip) -> Tip:
+        """Say what a copy keeps at first contact: what lies beyond the last common entry was never committed (I8)."""
+        return common if common.lsn < own.lsn else own
+
     def counts(self, gen: Generation, own: Generation) -> bool:
         """Say whether a message of ``gen`` is of the present generation; acks of another one never count (I1)."""
         return gen == own

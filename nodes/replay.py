@@ -66,7 +66,7 @@ class Replay:
         missing = self.target_lsn - self.ledger.applied_lsn
         records = self._state.since(self.ledger.applied_lsn) if 0 < missing <= SLICE_ENTRIES else None
         if records is not None:
-            self._guarded(lambda: self._apply(records) or True)
+            self._guarded(lambda: self._apply(records))
         elif missing > 0:
             self._busy = True
             life = self._life
@@ -92,7 +92,7 @@ class Replay:
             return False
         part = next(parts, None)
         if part is not None:
-            return self._guarded(lambda: loading.take(part) or True) is not None
+            return self._guarded(lambda: _taken(loading, part)) is not None
         ledger = self._guarded(loading.ledger)
         if ledger is not None:
             self.ledger, self.loaded = ledger, True
@@ -113,7 +113,7 @@ class Replay:
         if life != self._life:
             return False
         records = self._guarded(self._next)
-        if records is None or self._guarded(lambda: self._apply(records) or True) is None:
+        if records is None or self._guarded(lambda: self._apply(records)) is None:
             return False
         goes_on = self._busy = bool(records) and self.ledger.applied_lsn < self.target_lsn
         self._moved()
@@ -128,9 +128,16 @@ class Replay:
             records = tuple(self._world.journal.read(self._state.shard, after_lsn=after, limit_bytes=SLICE_BYTES))
         return records[:SLICE_ENTRIES]
 
-    def _apply(self, records: Iterable[Record]) -> None:
+    def _apply(self, records: Iterable[Record]) -> int:
+        """Apply entries up to the target; returns the last one that the state holds."""
         ledger, target = self.ledger, self.target_lsn
         for record in records:
             if record.lsn > target:
-                return
+                break
             ledger.apply(record.lsn, record.body)
+        return ledger.applied_lsn
+
+
+def _taken(loading: Loading, part: bytes) -> bool:
+    loading.take(part)
+    return True

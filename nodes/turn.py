@@ -3,7 +3,7 @@
 One frame carries many shards' messages, and one call to the leader many shards' changes: work at our own pace.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from core.assignments import Assignment
@@ -77,10 +77,8 @@ class Turn:
     def _ask(self) -> None:
         proposals, self._proposals = self._proposals, []
         if proposals:
-            self._control.propose(
-                [proposal for proposal, _ in proposals],
-                lambda answers: [done(answer) for (_, done), answer in zip(proposals, answers, strict=True)] and None,
-            )
+            askers = [done for _, done in proposals]
+            self._control.propose([proposal for proposal, _ in proposals], lambda answers: _answer(askers, answers))
         reads, self._reads = self._reads, {}
         if reads:
             self._control.record(list(reads), lambda answer: _spread(reads, answer))
@@ -104,6 +102,11 @@ def _weight_bytes(message: Message) -> int:
     if type(message) is Append:
         return sum(len(record.body) for record in message.records)
     return len(message.body) if type(message) is SnapshotPart else 0
+
+
+def _answer(askers: Sequence[Callable[[ProposalAnswer], None]], answers: Sequence[ProposalAnswer]) -> None:
+    for done, answer in zip(askers, answers, strict=True):
+        done(answer)
 
 
 def _spread(

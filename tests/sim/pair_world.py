@@ -1,7 +1,7 @@
 """One shard on three nodes under virtual time: production machines, driver and ledger, with everything failing.
 
-``run(seed)`` plays one schedule and returns what happened; a broken law raises ``BrokenLaw``. The same seed gives the
-same trace. Laws: what was acknowledged is in the log exactly once, where the answer said; reads are prefixes of it
+``run(seed)`` plays one schedule and returns what happened; a broken law raises ``BrokenLawError``. The same seed gives
+the same trace. Laws: what was acknowledged is in the log exactly once, where the answer said; reads are prefixes of it
 that hold everything acknowledged before they began; one node answers per epoch; and the shard comes back to life.
 """
 
@@ -54,7 +54,7 @@ QUERY = type_url(Empty)
 TENANT_COMMAND = type_url(journal_pb2.TenantCommand)
 
 
-class BrokenLaw(AssertionError):
+class BrokenLawError(AssertionError):
     """What must never happen has happened."""
 
 
@@ -109,7 +109,7 @@ class Machine:
             spawn=self.host,
             rng=w.time.chance,
             journal=self.journal,
-            links=_Links(w.network, self.node),
+            links=_Links(w, self.node),
             apps=APPS,
             control=NodeControl(
                 w.time, w.store, self.host, lost_ratio=lambda: 1.0 if w.isolated == self.node else w.lost_ratio
@@ -122,12 +122,13 @@ class Machine:
         self.driver.map_changed([w.store.records[w.shard]] if w.shard in w.store.records else [])
         w.network.plug(self.node, self, tuple(n for n in w.nodes if n != self.node))
 
-    def crash(self, *, lose_disk: bool = False) -> None:
+    def crash(self, *, lose_disk: bool = False, keep_all: bool = False) -> None:
         """End this life; unsynced deeds are lost down to any point."""
         if self.driver is None or self.journal is None:
             return
         chance = self.world.time.chance
-        self.journal.crash(keep=chance.randint(0, self.journal.waiting))
+        waiting = self.journal.waiting
+        self.journal.crash(keep=waiting if keep_all else chance.randint(0, waiting))
         self.driver = self.journal = None
         self.host.crash()
         self.world.network.gone(self.node)
@@ -159,11 +160,17 @@ class Machine:
 
 @dataclass(frozen=True, slots=True)
 class _Links:
-    network: Network[Frame]
+    """The network, and now and then a frame once more, late, whatever became of its stream meanwhile."""
+
+    world: "PairWorld"
     node: NodeId
 
     def send(self, peer: NodeId, message: Frame, *, bulk: bool = False) -> None:
-        self.network.send(self.node, peer, message, bulk=bulk)
+        self.world.network.send(self.node, peer, message, bulk=bulk)
+        chance, target = self.world.time.chance, self.world.machines[peer]
+        if not self.world.calm and chance.random() < 0.01:
+            again = target.host.guard(lambda: target.message(self.node, message))
+            self.world.time.after(chance.uniform(0.01, 0.8), again)
 
 
 class PairWorld:
@@ -242,10 +249,12 @@ class PairWorld:
                 self.time.after(self.time.chance.uniform(0.005, 0.05), again)
                 return
             self._answered(op, outcome, node)
-            self.time.after(self.time.chance.uniform(0.001, 0.03), self._client_write)
+            chance = self.time.chance
+            pause_s = chance.uniform(0.1, 0.6) if chance.random() < 0.3 else chance.uniform(0.001, 0.03)
+            self.time.after(pause_s, self._client_write)
 
         self.time.after(self.time.chance.uniform(0.3, 0.6), again)
-        target = self._target()
+        target = self._target(0.08)
         machine = self.machines[target]
         if machine.driver is not None:
             arrive = machine.host.guard(
@@ -267,7 +276,7 @@ class PairWorld:
             return  # the answer to a forwarded request, passed on
         first = self.answered_by.setdefault(view.fence, machine.node)
         if first != machine.node:
-            raise BrokenLaw(f"{first} and {machine.node} both answered in epoch {view.fence.epoch}")
+            raise BrokenLawError(f"{first} and {machine.node} both answered in epoch {view.fence.epoch}")
 
     def _answered(self, op: Op, outcome: Answered, node: NodeId) -> None:
         op.completed = self.time.now
@@ -277,7 +286,7 @@ class PairWorld:
 
     def _client_read(self) -> None:
         op = Op("read", "", self.time.now)
-        machine = self.machines[self._target()]
+        machine = self.machines[self._target(0.6)]
 
         def done(outcome: QueryOutcome) -> None:
             if isinstance(outcome, QueryAnswer):
@@ -295,9 +304,9 @@ class PairWorld:
             self.time.after(self.time.chance.uniform(0.0002, 0.003), ask)
         self.time.after(self.time.chance.uniform(0.01, 0.06), self._client_read)
 
-    def _target(self) -> NodeId:
+    def _target(self, isolated_ratio: float) -> NodeId:
         record = self.store.records[self.shard]
-        if self.isolated is not None and self.time.chance.random() < 0.5:
+        if self.isolated is not None and self.time.chance.random() < isolated_ratio:
             return self.isolated
         if self.calm or self.time.chance.random() < 0.8:
             return record.primary.node
@@ -385,7 +394,7 @@ class PairWorld:
                 self.network.cuts |= {(node, peer)} | ({(peer, node)} if chance.random() < 0.6 else set())
                 self.time.after(chance.uniform(0.1, 0.8), self.network.mend)
             case "isolate":
-                self._isolate(node)
+                self._isolate(node, restart=chance.random() < 0.5)
             case "disk" if machine.journal is not None and not machine.host.frozen:
                 machine.journal.fail_next("no space left", kept=chance.random() < 0.5)
             case "weather":
@@ -393,7 +402,7 @@ class PairWorld:
             case _:
                 pass
 
-    def _isolate(self, node: NodeId) -> None:
+    def _isolate(self, node: NodeId, *, restart: bool) -> None:
         """Cut a node off from its peers and from the control plane, while clients still reach it."""
         self.network.cuts |= {pair for peer in self.nodes if peer != node for pair in ((node, peer), (peer, node))}
         self.isolated = node
@@ -402,7 +411,11 @@ class PairWorld:
             self.network.mend()
             self.isolated = None
 
-        self.time.after(self.time.chance.uniform(0.2, 1.0), mend)
+        chance, machine = self.time.chance, self.machines[node]
+        self.time.after(chance.uniform(0.2, 1.2), mend)
+        if restart:
+            self.time.after(chance.uniform(0.01, 0.06), machine.crash)
+            self.time.after(chance.uniform(0.07, 0.15), lambda: self._revive(machine))
 
     def _may_lose(self, node: NodeId) -> bool:
         """One disk may be lost while another copy in sync stands: more is outside of what a pair survives."""
@@ -433,7 +446,7 @@ class PairWorld:
         reads = [op for op in self.ops if op.kind == "read"]
         alive = bool(reads) and reads[-1].invoked > FAULTS_S + CALM_S - 0.5
         if not alive and not self._sole_copy_lost():
-            raise BrokenLaw(f"the shard did not come back to life: {self._state()}")
+            raise BrokenLawError(f"the shard did not come back to life: {self._state()}")
         log = max((read.seen for read in reads), key=len, default=())
         if alive:
             _once_and_in_place(writes, log, until=self.time.now - 0.5)
@@ -468,7 +481,7 @@ def run(seed: int, *, rules: Rules | None = None) -> Tally:
         return world.run()
     except AssertionError as broken:
         again = f"python -m tests.sim.pair_world {seed}"
-        raise BrokenLaw(f"seed {seed}: {broken or repr(broken)}\nplay it again: {again}") from broken
+        raise BrokenLawError(f"seed {seed}: {broken!r}\nplay it again: {again}") from broken
 
 
 def _lives(machine: Machine) -> bool:
@@ -482,12 +495,12 @@ def _thaw(machine: Machine) -> None:
 
 def _once_and_in_place(writes: list[Op], log: tuple[str, ...], *, until: float) -> None:
     if len(set(log)) < len(log):
-        raise BrokenLaw("a write is in the log twice")
+        raise BrokenLawError("a write is in the log twice")
     for op in writes:
         if op.completed is None or op.completed > until:
             continue
         if log[op.place - 1 : op.place] != (op.text,):
-            raise BrokenLaw(f"acknowledged {op.text} is not at {op.place} of {len(log)}")
+            raise BrokenLawError(f"acknowledged {op.text} is not at {op.place} of {len(log)}")
 
 
 def _reads_hold(reads: list[Op], writes: list[Op], log: tuple[str, ...]) -> None:
@@ -498,14 +511,14 @@ def _reads_hold(reads: list[Op], writes: list[Op], log: tuple[str, ...]) -> None
     due = list(accumulate((place for _, place in known), max, initial=0))
     for read in reads:
         if read.seen != log[: len(read.seen)]:
-            raise BrokenLaw(f"a read at {read.invoked:.3f} shows what the log does not hold")
+            raise BrokenLawError(f"a read at {read.invoked:.3f} shows what the log does not hold")
         least = due[bisect_left(times, read.invoked)]
         if len(read.seen) < least:
-            raise BrokenLaw(f"a stale read at {read.invoked:.3f}: {len(read.seen)} entries, {least} were known")
+            raise BrokenLawError(f"a stale read at {read.invoked:.3f}: {len(read.seen)} entries, {least} were known")
     for op in writes:
         least = due[bisect_left(times, op.invoked)]
         if op.completed is not None and op.place <= least:
-            raise BrokenLaw(f"{op.text} stands at {op.place}, {least} were known before it was written")
+            raise BrokenLawError(f"{op.text} stands at {op.place}, {least} were known before it was written")
 
 
 if __name__ == "__main__":
@@ -513,5 +526,5 @@ if __name__ == "__main__":
 
     for text in sys.argv[1:]:
         found = PairWorld(int(text), rules=Rules())
-        found.time.tell = lambda line: sys.stdout.write(line + "\n") and None
+        found.time.tell = print
         sys.stdout.write(f"{found.run()}\n")

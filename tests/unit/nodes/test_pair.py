@@ -1,0 +1,450 @@
+"""The machine of one copy, event by event."""
+
+from dataclasses import dataclass, field, replace
+
+import pytest
+
+from core.assignments import Assignment, Copy, Evict, Fence, Promote, Switchover, successor
+from core.machine import Output
+from core.names import CopyId, NodeId, ShardId
+from core.timers import timers
+from core.topology import Kind
+from nodes.control_port import Proposal, ProposalApplied, ProposalRefused, ProposalUnknown
+from nodes.frames import Ack, Append, Decided, Hello, Invite, Stale, Welcome
+from nodes.pair import Pair
+from nodes.pair_events import (
+    Action,
+    Cut,
+    Durable,
+    Event,
+    Flush,
+    Heard,
+    Jumped,
+    MapRecord,
+    MetaSaved,
+    Ordered,
+    Persist,
+    ProposalAnswered,
+    Propose,
+    ReadRecord,
+    RecordRead,
+    SaveMeta,
+    Send,
+    Truncate,
+)
+from nodes.pair_rules import Rules
+from nodes.ports import CopyMeta, Intent, Recovered, Span
+from nodes.records import EMPTY, Generation, Record, Tip, following, tip_of
+from nodes.views import Order, Role
+
+SHARD = ShardId(7)
+A, B, C = (Copy(NodeId(f"{dc}-c1"), CopyId(f"{dc}.1")) for dc in ("fra1", "ams1", "waw1"))
+SYNC = Assignment(SHARD, Kind.COLLAB, 1, 4, A, B)
+SOLO = replace(SYNC, standby=None)
+GEN = Generation(1, 4, 0)
+TIMERS = timers("default")
+START = 1000.0
+
+
+@dataclass
+class Ties:
+    """Leases, silence and grants, as a test sets them."""
+
+    lease: float = float("inf")
+    heard: float = float("inf")
+    replied: float = float("-inf")
+
+    def lease_until(self, shard: ShardId, peer: NodeId, fence: Fence) -> float:
+        return self.lease
+
+    def replied_at(self, peer: NodeId) -> float:
+        return self.replied
+
+    def heard_at(self, peer: NodeId, now: float) -> float:
+        return self.heard
+
+    def refused(self, peer: NodeId) -> bool:
+        return False
+
+
+@dataclass
+class Bench:
+    """One copy and a perfect disk: everything is durable as soon as it is asked for, unless ``slow``."""
+
+    pair: Pair
+    ties: Ties
+    now: float = START
+    slow: bool = False
+    done: list[Action] = field(default_factory=list)
+
+    def on(self, event: Event) -> list[Action]:
+        return self._take(self.pair.on(event, self.now))
+
+    def wake(self, now: float) -> list[Action]:
+        self.now = now
+        return self._take(self.pair.wake(now))
+
+    def order(self, order: Order, target: Copy | None = None) -> str:
+        node = None if target is None else target.node
+        refusal, output = self.pair.order(Ordered(order, self.pair.state.fence, node), self.now)
+        self._take(output)
+        return refusal
+
+    def write(self, body: bytes = b"x") -> int:
+        lsn = self.pair.admit(body)
+        self.on(Flush())
+        return lsn
+
+    def hear(self, peer: Copy, *messages: object) -> list[Action]:
+        return [a for message in messages for a in self.on(Heard(peer.node, message))]  # type: ignore[arg-type]  # a table of messages
+
+    def sent(self, kind: type) -> list[object]:
+        return [a.message for a in self.done if isinstance(a, Send) and isinstance(a.message, kind)]
+
+    def proposed(self) -> list[Proposal]:
+        return [a.proposal for a in self.done if isinstance(a, Propose)]
+
+    def _take(self, output: Output[Action]) -> list[Action]:
+        found = list(output.actions)
+        self.done += found
+        for action in found if not self.slow else ():
+            match action:
+                case Persist(records, cuts):
+                    found += self.on(Durable(records[-1].lsn, cuts))
+                case SaveMeta(_, version):
+                    found += self.on(MetaSaved(version))
+                case Truncate(_, _, cuts):
+                    found += self.on(Cut(cuts))
+                case _:
+                    pass
+        return found
+
+
+def entries(count: int, gen: Generation = GEN, after: Tip = EMPTY) -> list[Record]:
+    found: list[Record] = []
+    for n in range(count):
+        found.append(following(after, gen, b"%d" % n))
+        after = tip_of(found[-1])
+    return found
+
+
+def bench(
+    me: Copy,
+    assignment: Assignment,
+    *,
+    records: list[Record] | None = None,
+    intents: tuple[Intent, ...] = (),
+    gen: Generation = GEN,
+) -> Bench:
+    held = records or []
+    tip = tip_of(held[-1]) if held else EMPTY
+    spans = (Span(held[0].generation, held[0].lsn),) if held else ()
+    ties = Ties()
+    meta = CopyMeta(me.copy_id, gen, assignment, intents)
+    pair = Pair(
+        Recovered(SHARD, meta, tip, EMPTY, spans),
+        node=me.node,
+        timers=TIMERS,
+        leases=ties,
+        rules=Rules(),
+        serial=100,
+        now=START,
+    )
+    made = Bench(pair, ties)
+    made._take(pair.start(START))
+    return made
+
+
+def follow(b: Bench, peer: Copy, *, at: int | None = None) -> None:
+    """Let a peer answer the last Invite with the primary's own journal, then acknowledge it."""
+    state = b.pair.state
+    invite = [a.message for a in b.done if isinstance(a, Send) and a.peer == peer.node][-1]
+    assert isinstance(invite, Invite)
+    b.hear(peer, Hello(SHARD, state.gen, peer.copy_id, state.tip, EMPTY, tuple(state.spans), 1, invite.ask))
+    b.hear(peer, Ack(SHARD, state.gen, state.tip.lsn if at is None else at))
+
+
+def serving(assignment: Assignment = SYNC, records: list[Record] | None = None) -> Bench:
+    """A primary that has restarted, met its standby, waited its lease out, and serves."""
+    b = bench(A, assignment, records=records)
+    if assignment.standby is not None:
+        follow(b, assignment.standby)
+    b.wake(START + 1.1)
+    assert b.pair.admits
+    return b
+
+
+def test_a_restart_raises_the_boot_number_before_anything_is_sent() -> None:
+    b = bench(A, SYNC)
+    first = b.done[0]
+    assert isinstance(first, SaveMeta)
+    assert first.meta.seen == replace(GEN, boot=1)
+
+
+def test_nothing_is_sent_before_the_meta_that_it_depends_on_is_on_disk() -> None:
+    b = bench(B, SYNC)
+    b.slow = True
+    b.hear(A, Invite(SHARD, Generation(1, 5, 0), replace(SYNC, epoch=5), 1))
+    assert b.sent(Hello) == []
+    b.on(MetaSaved(b.pair.state.meta_version))
+    assert len(b.sent(Hello)) == 1
+
+
+def test_a_write_is_committed_when_disk_and_standby_have_it() -> None:
+    b = serving()
+    b.slow = True
+    lsn = b.write()
+    b.hear(B, Ack(SHARD, b.pair.state.gen, lsn))
+    assert b.pair.state.commit_lsn < lsn
+    b.on(Durable(lsn, 0))
+    assert b.pair.state.commit_lsn == lsn
+
+
+@pytest.mark.parametrize(
+    "gen",
+    [
+        pytest.param(Generation(1, 4, 0), id="older boot"),
+        pytest.param(Generation(1, 3, 9), id="older epoch"),
+        pytest.param(Generation(1, 4, 2), id="newer boot"),
+    ],
+)
+def test_an_ack_of_another_generation_does_not_count(gen: Generation) -> None:
+    b = serving()
+    lsn = b.write()
+    b.hear(B, Ack(SHARD, gen, lsn))
+    assert b.pair.state.commit_lsn < lsn
+
+
+def test_solo_commits_alone() -> None:
+    b = serving(SOLO)
+    assert b.write() == b.pair.state.commit_lsn
+
+
+def test_a_silent_standby_is_evicted_and_commits_wait_until_that_is_known() -> None:
+    b = serving()
+    lsn = b.write()
+    b.ties.heard = b.now
+    b.wake(b.now + TIMERS.standby_silence_s + 0.01)
+    proposal = b.proposed()[-1]
+    assert proposal.change == Evict()
+    b.on(ProposalAnswered(proposal, ProposalUnknown("no answer")))
+    assert any(isinstance(a, ReadRecord) for a in b.done)
+    assert b.pair.state.commit_lsn < lsn
+    b.on(RecordRead(successor(SYNC, Evict(), reason="")))
+    assert b.pair.state.commit_lsn == lsn
+
+
+def test_a_refused_eviction_shows_who_won() -> None:
+    b = serving()
+    b.ties.heard = b.now
+    b.wake(b.now + TIMERS.standby_silence_s + 0.01)
+    won = successor(SYNC, Promote(), reason="")
+    b.on(ProposalAnswered(b.proposed()[-1], ProposalRefused(won, "moved on")))
+    assert b.pair.state.role is Role.OUT
+    assert not b.pair.admits
+
+
+def test_a_restarted_primary_answers_nothing_before_its_tail_is_acknowledged() -> None:
+    b = bench(A, SYNC, records=entries(3))
+    follow(b, B, at=2)
+    b.wake(START + 5)
+    assert not b.pair.answers
+    b.hear(B, Ack(SHARD, b.pair.state.gen, 3))
+    assert b.pair.answers
+
+
+def test_a_restarted_primary_waits_a_full_lease_even_when_alone() -> None:
+    b = bench(A, SOLO, records=entries(3))
+    b.wake(START + TIMERS.lease_s)
+    assert not b.pair.answers
+    b.wake(START + TIMERS.lease_s * 1.02)
+    assert b.pair.answers
+
+
+def test_a_restart_resumes_the_joint_mode_of_its_intents() -> None:
+    b = bench(A, SOLO, records=entries(3), intents=(Intent("add", 1, 4, C, 2),))
+    b.wake(START + 5)
+    assert not b.pair.answers
+    follow(b, C)
+    assert type(b.proposed()[-1].change).__name__ == "Add"
+    assert b.pair.answers
+
+
+def test_a_restart_resumes_draining() -> None:
+    b = bench(A, SYNC, records=entries(3), intents=(Intent("drain", 1, 4, None, 3),))
+    assert b.pair.state.role is Role.DRAINED
+    follow(b, B)
+    assert b.proposed()[-1].change == Switchover()
+
+
+def test_a_promoted_copy_waits_out_its_grants_and_then_counts_its_journal_as_committed() -> None:
+    b = bench(B, SYNC, records=entries(3))
+    b.now = START + 50
+    b.ties.replied = b.now
+    b.on(MapRecord(successor(SYNC, Promote(), reason="")))
+    b.wake(b.now + TIMERS.lease_s)
+    assert b.pair.state.role is Role.PROMOTED
+    b.wake(START + 50 + TIMERS.lease_s * 1.02)
+    assert b.pair.admits
+    assert b.pair.state.commit_lsn == 3
+
+
+def test_a_handed_over_shard_is_served_at_once_but_read_only_with_the_old_primarys_lease() -> None:
+    b = bench(B, SYNC, records=entries(3))
+    b.ties.lease = START - 1
+    b.hear(A, Decided(SHARD, successor(SYNC, Switchover(), reason="")))
+    assert b.pair.admits
+    assert not b.pair.readable(b.now)
+    b.ties.lease = START + 1
+    assert b.pair.readable(b.now)
+
+
+def test_a_standby_refuses_what_an_older_primary_sends() -> None:
+    b = bench(B, replace(SYNC, epoch=5), gen=Generation(1, 5, 0))
+    b.hear(A, Append(SHARD, GEN, EMPTY, tuple(entries(1)), 0, SYNC))
+    assert b.pair.state.tip == EMPTY
+    assert b.sent(Stale) == [Stale(SHARD, Generation(1, 5, 0), replace(SYNC, epoch=5))]
+
+
+def test_a_standby_acknowledges_after_its_fsync_only() -> None:
+    b = bench(B, SYNC)
+    b.slow = True
+    b.hear(A, Append(SHARD, GEN, EMPTY, tuple(entries(2)), 0, None))
+    assert b.sent(Ack) == []
+    b.on(Durable(2, 0))
+    assert b.sent(Ack) == [Ack(SHARD, GEN, 2)]
+
+
+def test_first_contact_cuts_what_the_primary_lacks_before_anything_is_acknowledged() -> None:
+    held = entries(5)
+    b = bench(B, SYNC, records=held)
+    booted = replace(GEN, boot=1)
+    b.hear(A, Append(SHARD, booted, tip_of(held[2]), (), 0, SYNC))
+    hello = b.sent(Hello)[-1]
+    assert isinstance(hello, Hello)
+    assert b.sent(Ack) == []
+    b.slow = True
+    b.hear(A, Welcome(SHARD, booted, SYNC, hello.number, tip_of(held[2]), False))
+    assert [a for a in b.done if isinstance(a, Truncate)] == [Truncate(tip_of(held[2]), 2, 1)]
+    assert b.sent(Ack) == []
+    b.on(Cut(1))
+    assert b.sent(Ack) == [Ack(SHARD, booted, 3)]
+
+
+def test_a_welcome_to_an_older_hello_is_void() -> None:
+    held = entries(5)
+    b = bench(B, SYNC, records=held)
+    b.hear(A, Invite(SHARD, GEN, SYNC, 1), Invite(SHARD, GEN, SYNC, 2))
+    first = b.sent(Hello)[0]
+    assert isinstance(first, Hello)
+    b.hear(A, Welcome(SHARD, GEN, SYNC, first.number, tip_of(held[2]), False))
+    assert b.pair.state.tip.lsn == 5
+
+
+def test_a_hole_is_asked_about_and_never_appended() -> None:
+    b = bench(B, SYNC)
+    some = entries(4)
+    b.hear(A, Append(SHARD, GEN, EMPTY, tuple(some[:1]), 0, None))
+    b.hear(A, Append(SHARD, GEN, tip_of(some[2]), (some[3],), 0, None))
+    assert b.pair.state.tip.lsn == 1
+    assert len(b.sent(Hello)) == 1
+
+
+def test_a_doubled_append_changes_nothing_and_is_acknowledged_again() -> None:
+    b = bench(B, SYNC)
+    message = Append(SHARD, GEN, EMPTY, tuple(entries(2)), 0, None)
+    b.hear(A, message, message)
+    assert b.pair.state.tip.lsn == 2
+    assert b.sent(Ack) == [Ack(SHARD, GEN, 2)] * 2
+
+
+def test_a_switchover_stops_admitting_then_proposes_once_the_standby_has_everything() -> None:
+    b = serving()
+    lsn = b.write()
+    assert b.order(Order.SWITCHOVER) == ""
+    assert not b.pair.admits
+    assert b.proposed() == []
+    b.hear(B, Ack(SHARD, b.pair.state.gen, lsn))
+    assert b.proposed()[-1].change == Switchover()
+    b.on(ProposalAnswered(b.proposed()[-1], ProposalApplied(successor(SYNC, Switchover(), reason=""))))
+    assert b.pair.state.role is Role.STANDBY
+    assert len(b.sent(Decided)) == 1
+
+
+def test_an_order_given_again_does_no_harm_and_a_second_change_is_refused() -> None:
+    b = serving()
+    assert b.order(Order.SWAP, C) == ""
+    assert b.order(Order.SWAP, C) == ""
+    assert b.order(Order.SWITCHOVER) == "another change is under way"
+
+
+def test_swap_needs_both_standbys_from_its_intent_on() -> None:
+    b = serving()
+    b.order(Order.SWAP, C)
+    follow(b, C)
+    lsn = b.write()
+    b.hear(B, Ack(SHARD, b.pair.state.gen, lsn))
+    assert b.pair.state.commit_lsn < lsn
+    b.hear(C, Ack(SHARD, b.pair.state.gen, lsn))
+    assert b.pair.state.commit_lsn == lsn
+    assert type(b.proposed()[-1].change).__name__ == "Swap"
+
+
+def test_a_standby_that_holds_less_than_it_acknowledged_is_a_lost_disk() -> None:
+    b = serving(records=entries(3))
+    b.hear(B, Hello(SHARD, b.pair.state.gen, B.copy_id, EMPTY, EMPTY, (), 9, 0))
+    assert "rolled back" in b.proposed()[-1].reason
+
+
+def test_another_copy_id_is_a_lost_disk() -> None:
+    b = bench(A, SYNC)
+    invite = b.sent(Invite)[-1]
+    assert isinstance(invite, Invite)
+    b.hear(B, Hello(SHARD, GEN, CopyId("other.1"), EMPTY, EMPTY, (), 9, invite.ask))
+    assert "disk was lost" in b.proposed()[-1].reason
+
+
+def test_a_higher_fence_stops_a_primary_until_the_record_is_read() -> None:
+    b = serving()
+    b.hear(B, Stale(SHARD, Generation(1, 6, 0), None))
+    assert not b.pair.admits
+    assert any(isinstance(a, ReadRecord) for a in b.done)
+
+
+def test_after_a_jump_above_a_lease_nothing_is_answered_before_a_fresh_word_of_the_standby() -> None:
+    b = serving()
+    b.now += 10
+    b.on(Jumped(10.0))
+    b.hear(B, Ack(SHARD, b.pair.state.gen, 0))
+    assert not b.pair.answers
+    follow(b, B)
+    assert b.pair.answers
+
+
+def test_after_a_jump_a_solo_primary_waits_for_the_store() -> None:
+    b = serving(SOLO)
+    b.on(Jumped(10.0))
+    assert not b.pair.answers
+    b.on(RecordRead(SOLO))
+    assert b.pair.answers
+
+
+@pytest.mark.parametrize(
+    ("peer", "fence", "granted"),
+    [
+        pytest.param(A, Fence(1, 4), True, id="its primary, in its epoch"),
+        pytest.param(A, Fence(1, 3), False, id="older epoch"),
+        pytest.param(A, Fence(1, 5), False, id="an epoch that it has not seen"),
+        pytest.param(C, Fence(1, 4), False, id="somebody else"),
+    ],
+)
+def test_a_standby_grants_its_primary_only_and_in_its_epoch_only(peer: Copy, fence: Fence, granted: bool) -> None:
+    assert bench(B, SYNC).pair.grants(peer.node, fence) is granted
+
+
+def test_a_drained_primary_gives_its_lease_up() -> None:
+    b = serving()
+    assert b.pair.readable(b.now)
+    b.order(Order.SWITCHOVER)
+    assert not b.pair.readable(b.now)
+    assert b.pair.state.grantors() == ()
