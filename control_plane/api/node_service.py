@@ -22,6 +22,7 @@ from control_plane.ports import Unknown
 from control_plane.views import LeaderView, ProposalAnswer
 from core.assignments import Assignment
 from core.errors import UnavailableError
+from core.fleet_map import Revision
 from core.io.dial import BROKEN
 from core.io.serve import Context
 from core.names import NodeId, ShardId, node_id
@@ -37,6 +38,8 @@ class _ReportStream:
 
     def __init__(self, context: Context) -> None:
         self.sequence = 0
+        self.told: tuple[LeaderView, Revision] | None = None
+        self.told_at = 0.0
         self._context = context
         self._turn = asyncio.Lock()
 
@@ -52,9 +55,12 @@ class NodeService(pb_grpc.NodeServiceServicer):
         driver: told everything.
         fleet: its id.
         awake: looks at the clock; a report must not be judged by a process that does not know that it was away.
+        quiet_s: how long a report may go without an answer when there is no news; each answer costs as much as a
+            report, on both sides.
     """
 
-    def __init__(self, driver: ControlPlaneDriver, fleet: str, awake: Callable[[], None]) -> None:
+    def __init__(self, driver: ControlPlaneDriver, fleet: str, *, awake: Callable[[], None], quiet_s: float) -> None:
+        self._quiet_s = quiet_s
         self._driver = driver
         self._awake = awake
         self._fleet = fleet
@@ -85,7 +91,7 @@ class NodeService(pb_grpc.NodeServiceServicer):
                 report = report_from_pb(message, self._fleet)
                 node, stream.sequence = report.node, report.sequence
                 self._streams[node] = stream
-                await stream.tell(self._known(self._driver.reported(report), report.sequence))
+                await self._answer(stream, self._driver.reported(report))
         finally:
             if node is not None and self._streams.get(node) is stream:
                 del self._streams[node]
@@ -124,6 +130,13 @@ class NodeService(pb_grpc.NodeServiceServicer):
     async def _tell(self, stream: _ReportStream) -> None:
         with suppress(*BROKEN, aio.BaseError):
             await stream.tell(self._known(self._driver.leader(), stream.sequence))
+
+    async def _answer(self, stream: _ReportStream, leader: LeaderView) -> None:
+        now = asyncio.get_running_loop().time()
+        news = (leader, self._driver.fleet_map.revision)
+        if news != stream.told or now - stream.told_at >= self._quiet_s:
+            stream.told, stream.told_at = news, now
+            await stream.tell(self._known(leader, stream.sequence))
 
     def _known(self, leader: LeaderView, sequence: int) -> pb.ReportResponse:
         return pb.ReportResponse(

@@ -44,6 +44,7 @@ def add_services(
     lines: Lines,
     awake: Callable[[], None],
     attend: Callable[[], None],
+    quiet_s: float,
 ) -> NodeService:
     """Add every service to a server that has not started yet.
 
@@ -55,6 +56,7 @@ def add_services(
         lines: channels to the nodes.
         awake: looks at the clock; before every report.
         attend: looks at the clock and at who leads; before every heartbeat of a control plane.
+        quiet_s: how long a report may go without an answer when there is no news.
 
     Returns:
         The one that has to be told when the leader changes.
@@ -62,7 +64,7 @@ def add_services(
     fleet_map, aio_server = driver.fleet_map, server.server
     fleet = fleet_map.topology.fleet
     events = EventService(driver, AuditJournal(store))
-    nodes = NodeService(driver, fleet, awake)
+    nodes = NodeService(driver, fleet, awake=awake, quiet_s=quiet_s)
     tenants = TenantService(fleet_map, Primaries(fleet_map, lines), events.about)
     aio_server.add_generic_rpc_handlers((map_feed.handlers(feed),))
     control_plane_service_pb2_grpc.add_ControlPlaneServiceServicer_to_server(

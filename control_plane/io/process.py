@@ -25,6 +25,8 @@ from core.timers import timers
 
 STORE_DEADLINE_S = 1.0
 """Longer than the farthest majority and a busy disk; then the outcome is Unknown, and the record is read again."""
+QUIET_PROBES = 1.8
+"""Every second report is answered, somewhat early or late."""
 _GRACE_S = 0.2
 
 
@@ -91,6 +93,7 @@ class _Host:
             lines=self._lines,
             awake=self.jumps.check,
             attend=self.attend,
+            quiet_s=QUIET_PROBES * profile.probe_s,
         )
         self._loop = loop
         self._known = LeaderView(None, 0)
