@@ -236,12 +236,11 @@ class ControlPlaneDriver:
 
     def data_centers(self) -> Sequence[DataCenterView]:
         """List the data centers in the topology's order."""
-        self._open()
-        return [self._view(dc.id) for dc in self.fleet_map.topology.data_centers]
+        counts, facts = self._open().catalog.counts, self._facts()
+        return [data_center_view(dc.id, facts, counts(dc.id)) for dc in self.fleet_map.topology.data_centers]
 
     def data_center(self, dc: DcId) -> DataCenterView:
         """Look one up; raises NotFoundError."""
-        self._open()
         return self._view(dc)
 
     def shard(self, shard: ShardId) -> ShardView:
@@ -476,7 +475,8 @@ class ControlPlaneDriver:
         return leader.desk
 
     def _view(self, dc: DcId) -> DataCenterView:
-        return data_center_view(dc, self._facts())
+        self.fleet_map.topology.data_center(dc)
+        return data_center_view(dc, self._facts(), self._open().catalog.counts(dc))
 
     def _facts(self) -> Facts:
         now = self._clock.now()

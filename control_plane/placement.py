@@ -1,19 +1,24 @@
 """Where copies go: the port that a full optimizer will fill, and a simple placer that keeps every hard constraint.
 
-Hard: residency; two data centers; at most ``PARTNERS_MAX`` partner nodes per node; capacity; cordons. The simple placer
-places heavy shards first, each primary on the least loaded node, its standby where the worst case after a loss of the
-primary's data center stays lowest. Equal inputs give equal plans.
+Hard: residency; two data centers; at most ``loads.PARTNERS_MAX`` partner nodes per node; capacity; cordons. The simple
+placer places heavy shards first, each primary on the least loaded node, its standby where the worst case after a loss
+of the primary's data center stays lowest. Equal inputs give equal plans.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from control_plane.loads import PARTNERS_MAX, STANDBY_COST, Loads
+from control_plane.loads import STANDBY_COST, Loads
 from core.assignments import Assignment, Copy
 from core.errors import RefusedBySafetyError
 from core.names import DcId, GeographyId, NodeId, ShardId, dc_of
 from core.topology import Kind, Node, Topology
+
+FIRST_PARTNERS = 4
+"""Partner nodes per node that the first placement uses: heartbeats cost, and repairs need some to spare."""
+COMFORT = 0.85
+"""Up to here after a loss, a node that is a partner already is preferred to a new one."""
 
 CopyOn = Callable[[NodeId], Copy]
 """Names the copy that a fresh shard would have on a node."""
@@ -64,7 +69,7 @@ class SimplePlacement:
         return sorted(placed, key=lambda assignment: assignment.shard)
 
     def standby(self, assignment: Assignment, room: Room) -> NodeId | None:
-        """Choose the node that is least loaded after the loss of the primary's data center."""
+        """Choose the least loaded node after a loss of the primary's data center, partners of the primary first."""
         topology, loads = room.loads.topology, room.loads
         weight = topology.weight(assignment.shard)
         home = dc_of(assignment.primary.node)
@@ -75,18 +80,23 @@ class SimplePlacement:
             if node.dc != home and node.id in room.well and node.id not in taken
         ]
         fitting = [
-            node
+            node.id
             for node in candidates
             if loads.may_pair(assignment.primary.node, node.id) and loads.fits(node.id, STANDBY_COST * weight)
         ]
-        best = min(fitting, key=lambda node: loads.after_loss(node.id, home, weight), default=None)
-        return None if best is None else best.id
+        partners = loads.partners[assignment.primary.node]
+
+        def cost(node: NodeId) -> tuple[bool, float]:
+            after = loads.after_loss(node, home, weight)
+            return node not in partners or after > COMFORT, after
+
+        return min(fitting, key=cost, default=None)
 
 
 def partner_nodes(
     topology: Topology, geography: GeographyId, usable: Collection[DcId]
 ) -> Mapping[NodeId, Sequence[NodeId]]:
-    """Pair the nodes of a geography: each with at most ``PARTNERS_MAX`` of other data centers, evenly spread.
+    """Pair the nodes of a geography: each with at most ``FIRST_PARTNERS`` of other data centers, evenly spread.
 
     Rotations of each pair of data centers against each other: all get their first partner before any gets its second.
     """
@@ -97,7 +107,7 @@ def partner_nodes(
     ]
     pairs = [(a, b) for n, a in enumerate(by_dc) for b in by_dc[n + 1 :] if a and b]
     partners: dict[NodeId, list[NodeId]] = {node: [] for nodes in by_dc for node in nodes}
-    for turn in range(PARTNERS_MAX):
+    for turn in range(FIRST_PARTNERS):
         for a, b in pairs:
             for index in range(max(len(a), len(b))):
                 _join(partners, a[index % len(a)], b[(index + turn) % len(b)])
@@ -105,7 +115,7 @@ def partner_nodes(
 
 
 def _join(partners: dict[NodeId, list[NodeId]], a: NodeId, b: NodeId) -> None:
-    full = len(partners[a]) >= PARTNERS_MAX or len(partners[b]) >= PARTNERS_MAX
+    full = len(partners[a]) >= FIRST_PARTNERS or len(partners[b]) >= FIRST_PARTNERS
     if not full and b not in partners[a]:
         partners[a].append(b)
         partners[b].append(a)

@@ -88,13 +88,12 @@ def fleet_status(facts: Facts) -> FleetStatus:
     )
 
 
-def data_center_view(dc: DcId, facts: Facts) -> DataCenterView:
-    """Say how a data center is."""
+def data_center_view(dc: DcId, facts: Facts, counts: tuple[int, int]) -> DataCenterView:
+    """Say how a data center is; ``counts``: how many primaries and standbys it holds."""
     found = facts.topology.data_center(dc)
     nodes = facts.topology.nodes_in(dc)
     loads, living = _loads(facts), facts.living()
-    primaries = sum(dc_of(a.primary.node) == dc for a in facts.fleet_map.shards.values())
-    standbys = sum(a.standby is not None and dc_of(a.standby.node) == dc for a in facts.fleet_map.shards.values())
+    primaries, standbys = counts
     coming = next((h for h in facts.shelf.all(Homecoming) if h.dc == dc), None)
     capacity = sum(node.capacity for node in nodes) or 1.0
     return DataCenterView(

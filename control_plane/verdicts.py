@@ -3,7 +3,9 @@
 A verdict needs 2/3 of the accused's qualified observers, at least 3 of them, in at least 2 data centers other than the
 accused's own, and 80 % of the standbys paired with it. In a fleet of only two data centers one is enough: the third
 site of the store must then agree, because without it the evacuation can't be recorded, and nothing moves before that.
-Everything else is a cut link or a cut observer: nothing is done, and that is said with its reasons.
+A node that still reports is not lost, whatever the others miss: its link to them is cut, or somebody is late, and as a
+primary it can evict its standby. Everything else is a cut link or a cut observer: nothing is done, and that is said
+with its reasons.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -148,6 +150,7 @@ class Verdicts:
         unanimous = len(refused) >= REFUSALS_MIN and Sight.ALIVE not in sights.values()
         strong = unanimous or self._enough(refused, needed)
         counted = [o for o, sight in sights.items() if sight in _MISSING or (strong and sight is Sight.SUSPECT)]
+        reports = own is Sight.ALIVE and self._roster.nodes[accused].reports > 0
         quorum = self._enough(counted, needed) and 3 * len(counted) >= 2 * len(sights)
         paired_missing, paired = self._paired(accused, known, counted, votes)
         pairs_agree = paired_missing >= SHARE * paired
@@ -155,12 +158,15 @@ class Verdicts:
             node=accused,
             missing=len(counted),
             qualified=len(sights),
-            dead=quorum and pairs_agree,
+            dead=quorum and pairs_agree and not reports,
             suspect=any(sight is not Sight.ALIVE for sight in sights.values()) or bool(cut),
             paired_missing=paired_missing,
             paired=paired,
             last_sign_at=self._last_sign(accused, votes),
-            reasons=self._reasons(accused, sights, counted, cut, (paired_missing, paired)),
+            reasons=(
+                *([f"{accused} reports to this control plane: it lives, and can go on alone"] if reports else ()),
+                *self._reasons(accused, sights, counted, cut, (paired_missing, paired)),
+            ),
         )
 
     def _dc_dead(self, ballots: Sequence[Ballot]) -> bool:
