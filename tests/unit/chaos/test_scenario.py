@@ -64,7 +64,7 @@ def test_a_mistake_is_named_by_file_and_line(old: str, new: str, at: str, compla
 
 def test_pauses_place_an_action_after_the_one_before() -> None:
     content = SMALL.replace("    at_s: 8\n", "    pauses: { before: 4 }\n")
-    assert [step.at_s for step in scenario(content, "my.yaml").steps] == [3.0, 7.0, 13.0, 22.0]
+    assert [step.at_s for step in scenario(content, "my.yaml").steps] == [3.0, 7.0, 18.0]
 
 
 def test_a_missing_file_says_what_to_name(tmp_path: Path) -> None:
