@@ -274,12 +274,24 @@ class NodeDriver:
         self._looking = self._clock.call_at(self._seen_at + self._timers.jump_s * LOOK_RATIO, self._look_on)
 
     def _jump(self, step_s: float) -> None:
-        """Restart every silence above L/4; above L, no lease holds and nothing is answered until confirmed."""
+        """Restart every silence above L/4; above L, no lease holds and nothing is answered until confirmed.
+
+        What must hold at once is a flag per copy; asking peers and the store is sliced, because a jump often means
+        that this machine is busy, and a long turn would make the next one.
+        """
         self._jumped_at = self._seen_at = self._clock.now()
-        self._world.tell("clock.jumped", {"step_s": round(step_s, 3)})
         self._links.jumped(step_s, self._jumped_at)
-        for holding in tuple(self._holdings.values()):
-            holding.feed(Jumped(step_s))
+        if step_s <= self._timers.lease_s:
+            return
+        self._world.tell("clock.jumped", {"step_s": round(step_s, 3)})
+        thawed = [holding for holding in self._holdings.values() if holding.pair.thaw()]
+
+        def one() -> bool:
+            if thawed:
+                thawed.pop().feed(Jumped(step_s))
+            return bool(thawed)
+
+        self._world.spawn.soon(one)
 
     def _message(self, peer: NodeId, message: Message) -> None:
         if isinstance(message, Heartbeat):

@@ -64,6 +64,7 @@ class Holding:
         self.waiting = Waiting()
         self.writes_total = 0
         self._rate_per_s = 0
+        self._view: CopyView | None = None
         self._writes_seen = (0, world.clock.now())
         self._world = world
         self._changed = changed
@@ -198,7 +199,10 @@ class Holding:
 
     def view(self) -> CopyView:
         """Describe the copy for a report."""
-        return self.pair.view(serving=self._serving, writes_per_s=self._rate())
+        rate = self._rate()
+        if self._view is None or self._view.writes_per_s != rate:
+            self._view = self.pair.view(serving=self._serving, writes_per_s=rate)
+        return self._view
 
     def stop(self) -> None:
         """End the copy's life here."""
@@ -326,7 +330,7 @@ class Holding:
 
     def _settle(self) -> None:
         """Do what the new state allows: apply, answer, admit, tell."""
-        p = self._state
+        p, self._view = self._state, None
         key = (p.role, p.restarted, p.meta_version, p.complaint, p.thawed, p.ahead, len(p.peers))
         if key != self._key:
             self._key = key

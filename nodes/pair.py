@@ -118,6 +118,18 @@ class Pair:
             pair_change.pursue(p, now)
         return self._output(now)
 
+    def thaw(self) -> bool:
+        """Stop answering after a step of the clock above a lease; ``Jumped`` then asks for what ends that.
+
+        Whatever was on its way before the step no longer counts as a fresh word. Returns whether there is to ask.
+        """
+        p = self.state
+        if p.owner:
+            p.thawed = True
+            for peer in p.peers.values():
+                peer.mode, peer.ask = Mode.ASKED, p.number()
+        return p.owner
+
     def wake(self, now: float) -> Output[Action]:
         """Let time pass."""
         p = self.state

@@ -163,9 +163,8 @@ def answered(p: CopyState, event: ProposalAnswered, now: float) -> None:
 
 def jumped(p: CopyState, event: Jumped, now: float) -> None:
     """Wake up: above a lease, answer nothing until a peer, or the store, has confirmed this epoch."""
-    if event.step_s <= p.timers.lease_s or not p.owner:
+    if event.step_s <= p.timers.lease_s or not p.owner or not p.thawed:
         return
-    p.thawed = True
     for copy in p.others():
         ask(p, copy.node, now)
     want_record(p, now)

@@ -414,6 +414,7 @@ def test_a_higher_fence_stops_a_primary_until_the_record_is_read() -> None:
 def test_after_a_jump_above_a_lease_nothing_is_answered_before_a_fresh_word_of_the_standby() -> None:
     b = serving()
     b.now += 10
+    assert b.pair.thaw()
     b.on(Jumped(10.0))
     b.hear(B, Ack(SHARD, b.pair.state.gen, 0))
     assert not b.pair.answers
@@ -423,6 +424,7 @@ def test_after_a_jump_above_a_lease_nothing_is_answered_before_a_fresh_word_of_t
 
 def test_after_a_jump_a_solo_primary_waits_for_the_store() -> None:
     b = serving(SOLO)
+    assert b.pair.thaw()
     b.on(Jumped(10.0))
     assert not b.pair.answers
     b.on(RecordRead(SOLO))
