@@ -4,37 +4,22 @@ Every conditional write repeats its base in SQL. Deeds come in batches: one tran
 A database that is older than what was served from here before is noticed (C10): ``identity.json`` beside it remembers.
 """
 
-import fcntl
-import json
-import os
 import sqlite3
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
-from control_plane.ports import (
-    FLEET,
-    Applied,
-    Doc,
-    Partition,
-    PartitionState,
-    Refused,
-    Row,
-    StaleTerm,
-)
+from control_plane.io.store_directory import Identity, StoreDirectory
+from control_plane.io.store_rows import COLUMNS, MARKS, assignment, values
+from control_plane.ports import FLEET, Applied, Doc, Partition, PartitionState, Refused, Row, StaleTerm
 from control_plane.store_rules import EVENTS_KEPT, StoreRules, judged_doc, numbered, outdated
-from core.assignments import Assignment, Copy
-from core.errors import MalformedError, TwinholdError, UnavailableError
-from core.io.hosted import write_whole
-from core.names import CopyId, GeographyId, NodeId, ShardId
-from core.topology import Kind, Topology
+from core.errors import TwinholdError, UnavailableError
+from core.names import GeographyId
+from core.topology import Topology
 
 DATABASE = "store.sqlite"
-IDENTITY = "identity.json"
-LOCK = "lock"
 _SIDECAR_EVERY = 256
 """Commits between two notes of how far the database has come."""
+_PRAGMAS = "PRAGMA locking_mode=EXCLUSIVE; PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;"
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS identity (fleet TEXT NOT NULL, incarnation INTEGER NOT NULL, commits INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS terms (
@@ -52,19 +37,9 @@ CREATE TABLE IF NOT EXISTS docs (
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS events (number INTEGER PRIMARY KEY AUTOINCREMENT, body BLOB NOT NULL);
 """
-_COLUMNS = "shard, kind, incarnation, epoch, primary_node, primary_copy, standby_node, standby_copy, reason"
 
 Deed = Callable[["SqliteStore"], object]
 """One call's work inside a transaction."""
-
-
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """Whose store it is, and how far it has come."""
-
-    fleet: str
-    incarnation: int
-    commits: int
 
 
 class SqliteStore:
@@ -75,24 +50,26 @@ class SqliteStore:
         topology: the fleet that it belongs to.
 
     Raises:
-        UnavailableError: another process has the directory, or the database is older than what was served before.
+        UnavailableError: another process has the directory, the database is older than what was served before, or it
+            can't be read.
         MalformedError: it belongs to another fleet.
     """
 
     def __init__(self, directory: Path, topology: Topology) -> None:
-        directory.mkdir(parents=True, exist_ok=True)
-        self._directory = directory
-        self._lock = _locked(directory)
+        self._directory = StoreDirectory(directory)
         self._rules = StoreRules(topology)
         self._database = sqlite3.connect(directory / DATABASE, isolation_level=None, check_same_thread=False)
-        self._database.executescript("PRAGMA locking_mode=EXCLUSIVE; PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;")
-        self._database.executescript(_SCHEMA)
         self._written = False
         try:
-            self._own(topology.fleet)
+            self._open(topology.fleet)
         except TwinholdError:
             self._let_go()
             raise
+        except sqlite3.Error as cause:
+            self._let_go()
+            raise UnavailableError(
+                f"the store in {directory} can't be opened: {cause}: restore {DATABASE} from a backup"
+            ) from cause
 
     def transact(self, deeds: Sequence[Deed]) -> list[object]:
         """Do deeds in one transaction and return their answers once all of it is durable.
@@ -173,21 +150,13 @@ class SqliteStore:
 
     def _let_go(self) -> None:
         self._database.close()
-        self._lock.close()
+        self._directory.close()
 
-    def _own(self, fleet: str) -> None:
+    def _open(self, fleet: str) -> None:
+        self._database.executescript(_PRAGMAS + _SCHEMA)
         if self._database.execute("SELECT count(*) FROM identity").fetchone() == (0,):
             self._database.execute("INSERT INTO identity VALUES (?, 1, 0)", (fleet,))
-        mine = self.identity()
-        if mine.fleet != fleet:
-            raise MalformedError("store directory", self._directory, expected=f"fleet {fleet}, it holds {mine.fleet}")
-        before = _noted(self._directory)
-        if before is not None and (mine.incarnation, mine.commits) < (before.incarnation, before.commits):
-            raise UnavailableError(
-                f"the store in {self._directory} stands at commit {mine.commits}, and {before.commits} were served "
-                f"from here before: put the newer database back, or remove {IDENTITY} to serve the older one, to which "
-                f"the leader then writes nothing that the nodes contradict"
-            )
+        self._directory.own(self.identity(), fleet)
         self._note()
 
     def _note_now_and_then(self) -> None:
@@ -195,9 +164,7 @@ class SqliteStore:
             self._note()
 
     def _note(self) -> None:
-        mine = self.identity()
-        text = json.dumps({"fleet": mine.fleet, "incarnation": mine.incarnation, "commits": mine.commits})
-        write_whole(self._directory / IDENTITY, text + "\n")
+        self._directory.note(self.identity())
 
     def _roll_back(self) -> None:
         if self._database.in_transaction:
@@ -209,13 +176,13 @@ class SqliteStore:
 
     def _state(self, partition: Partition) -> PartitionState:
         rows = self._database.execute(
-            f"SELECT {_COLUMNS} FROM assignments WHERE geography = ? AND segment = ? ORDER BY shard", _key(partition)
+            f"SELECT {COLUMNS} FROM assignments WHERE geography = ? AND segment = ? ORDER BY shard", _key(partition)
         )
         docs = self._database.execute(
             "SELECT key, version, body FROM docs WHERE geography = ? AND segment = ? ORDER BY key", _key(partition)
         )
         return PartitionState(
-            self._term(partition), tuple(_assignment(row) for row in rows), tuple(Doc(*doc) for doc in docs)
+            self._term(partition), tuple(assignment(row) for row in rows), tuple(Doc(*doc) for doc in docs)
         )
 
     def _term(self, partition: Partition) -> int:
@@ -232,26 +199,25 @@ class SqliteStore:
             )
 
     def _write_row(self, partition: Partition, row: Row) -> Applied | Refused:
-        found = self._database.execute(f"SELECT {_COLUMNS} FROM assignments WHERE shard = ?", (row.new.shard,))
+        found = self._database.execute(f"SELECT {COLUMNS} FROM assignments WHERE shard = ?", (row.new.shard,))
         held = found.fetchone()
-        judged = self._rules.row(partition, row, None if held is None else _assignment(held))
+        judged = self._rules.row(partition, row, None if held is None else assignment(held))
         if isinstance(judged, Applied):
             self._written = True
             self._put_row(partition, row)
         return judged
 
     def _put_row(self, partition: Partition, row: Row) -> None:
-        values = _values(row.new)
-        marks = ", ".join("?" * len(values))
+        new = values(row.new)
         if row.base is None:
             self._database.execute(
-                f"INSERT INTO assignments (geography, segment, {_COLUMNS}) VALUES (?, ?, {marks})",
-                (*_key(partition), *values),
+                f"INSERT INTO assignments (geography, segment, {COLUMNS}) VALUES (?, ?, {MARKS})",
+                (*_key(partition), *new),
             )
             return
         changed = self._database.execute(
-            f"UPDATE assignments SET ({_COLUMNS}) = ({marks}) WHERE shard = ? AND incarnation = ? AND epoch = ?",
-            (*values, row.new.shard, row.base.incarnation, row.base.epoch),
+            f"UPDATE assignments SET ({COLUMNS}) = ({MARKS}) WHERE shard = ? AND incarnation = ? AND epoch = ?",
+            (*new, row.new.shard, row.base.incarnation, row.base.epoch),
         )
         assert changed.rowcount == 1, f"shard {row.new.shard} changed inside a transaction"
 
@@ -271,58 +237,5 @@ class SqliteStore:
         return judged
 
 
-def _locked(directory: Path) -> IO[str]:
-    lock = (directory / LOCK).open("a+")
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as cause:
-        lock.close()
-        raise UnavailableError(
-            f"{directory} is in use by another process: end that one, or choose another directory"
-        ) from cause
-    lock.truncate(0)
-    lock.write(f"{os.getpid()}\n")
-    lock.flush()
-    return lock
-
-
-def _noted(directory: Path) -> Identity | None:
-    path = directory / IDENTITY
-    if not path.exists():
-        return None
-    try:
-        return Identity(**json.loads(path.read_text(encoding="utf-8")))
-    except (ValueError, TypeError) as cause:
-        raise MalformedError("identity file", path, expected="what a store wrote; remove it if it is lost") from cause
-
-
 def _key(partition: Partition) -> tuple[str, int]:
     return (partition.geography or "", partition.segment)
-
-
-def _assignment(row: Sequence[str | int | None]) -> Assignment:
-    shard, kind, incarnation, epoch, primary_node, primary_copy, standby_node, standby_copy, reason = row
-    return Assignment(
-        ShardId(int(shard or 0)),
-        Kind(kind),
-        int(incarnation or 0),
-        int(epoch or 0),
-        Copy(NodeId(str(primary_node)), CopyId(str(primary_copy))),
-        None if standby_node is None else Copy(NodeId(str(standby_node)), CopyId(str(standby_copy))),
-        str(reason),
-    )
-
-
-def _values(assignment: Assignment) -> tuple[str | int | None, ...]:
-    standby = assignment.standby
-    return (
-        assignment.shard,
-        assignment.kind.value,
-        assignment.incarnation,
-        assignment.epoch,
-        assignment.primary.node,
-        assignment.primary.copy_id,
-        None if standby is None else standby.node,
-        None if standby is None else standby.copy_id,
-        assignment.reason,
-    )

@@ -476,6 +476,12 @@ def test_a_database_older_than_what_was_served_before_is_noticed(tmp_path: Path)
         SqliteStore(tmp_path, FLEET_ON_PAPER)
 
 
+def test_a_database_that_is_none_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / DATABASE).write_bytes(b"not a database" * 1000)
+    with pytest.raises(UnavailableError, match=r"can't be opened: file is not a database: restore"):
+        SqliteStore(tmp_path, FLEET_ON_PAPER)
+
+
 def test_a_directory_has_one_store(tmp_path: Path) -> None:
     store = SqliteStore(tmp_path, FLEET_ON_PAPER)
     with pytest.raises(UnavailableError, match="in use by another process"):
