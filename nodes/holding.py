@@ -27,7 +27,7 @@ from core.ports import Timer
 from nodes.deeds import Deeds
 from nodes.frames import Forward, Forwarded, ShardMessage, SnapshotAck
 from nodes.ledger import Fresh, Submitted, entry
-from nodes.pair import Pair
+from nodes.pair import Pair, ordinary
 from nodes.pair_events import Action, Event, Flush, Heard, Ordered, SnapshotTaken
 from nodes.ports import DiskError, Recovered
 from nodes.records import Record, Tip
@@ -90,6 +90,7 @@ class Holding:
         )
         self._state = self.pair.state
         self._key: object = None
+        self._changes = -1
         self.replay = Replay(world, self._state, moved=self._settle, broke=self.damaged)
         self._deeds = Deeds(world, self._state, self, self.replay)
         self._keeping = Keeping(world, self._state, self.replay, self._kept)
@@ -289,11 +290,17 @@ class Holding:
         try:
             if output is not None:
                 self._perform(output)
+            quick = output is None
             while self._events:
-                self._perform(self.pair.on(self._events.pop(0), self._world.clock.now()))
+                event = self._events.pop(0)
+                quick = quick and ordinary(event)
+                self._perform(self.pair.on(event, self._world.clock.now()))
         finally:
             self._running = False
-        self._settle()
+        if quick and self._changes == self._state.changes:
+            self._settle_write()
+        else:
+            self._settle()
 
     def _perform(self, output: Output[Action]) -> None:
         for action in output.actions:
@@ -330,11 +337,20 @@ class Holding:
 
     def _settle(self) -> None:
         """Do what the new state allows: apply, answer, admit, tell."""
-        p, self._view = self._state, None
+        p = self._state
+        self._changes = p.changes
         key = (p.role, p.restarted, p.meta_version, p.complaint, p.thawed, p.ahead, len(p.peers))
         if key != self._key:
             self._key = key
             self._role_changed()
+        self._settle_write()
+        if self.waiting.queue and self._serving:
+            for queued in self.waiting.take_queue():
+                self._decide(queued.submitted, queued.done)
+
+    def _settle_write(self) -> None:
+        """Apply and answer what an ordinary write has moved."""
+        p, self._view = self._state, None
         self.replay.catch_up()
         if p.commit_lsn > self.waiting.writers.released_lsn and (self.pair.answers or not p.owner):
             self.waiting.writers.release(p.commit_lsn)
@@ -342,9 +358,6 @@ class Holding:
             self._keeping.consider()
         if self.waiting.readers:
             self.answer_readers()
-        if self.waiting.queue and self._serving:
-            for queued in self.waiting.take_queue():
-                self._decide(queued.submitted, queued.done)
 
     def answer_readers(self) -> None:
         """Let go of reads whose place is committed, while every lease that counts holds."""

@@ -52,9 +52,16 @@ from nodes.ports import Recovered
 from nodes.views import CopyView, Role
 
 QUICK = (Durable, Flush)
-"""Events of every write: they leave roles and peers alone, so nothing else needs a look after them."""
+QUICK_MESSAGES = (Ack, Append)
+"""What every write is made of: unless ``changes`` grew, nothing else needs a look afterwards."""
 WAKE_GAP_S = 0.001
 """Between two wakes at least: a time that is rounded on its way must not become a storm."""
+
+
+def ordinary(event: Event) -> bool:
+    """Say whether an event belongs to an ordinary write."""
+    kind = type(event)
+    return kind in QUICK or (isinstance(event, Heard) and type(event.message) in QUICK_MESSAGES)
 
 
 class Pair:
@@ -112,9 +119,12 @@ class Pair:
         p = self.state
         if p.fresh and not isinstance(event, Durable):
             pair_commit.flush(p, now)
+        changes = p.changes
         _EVENTS[type(event)](p, event, now)
         pair_commit.advance(p, now)
-        if p.owner and not (isinstance(event, QUICK) or _calm(p, event)):
+        if ordinary(event) and changes == p.changes and p.joining is None and not p.meta.intents:
+            return self._quick_output()
+        if p.owner:
             pair_change.pursue(p, now)
         return self._output(now)
 
@@ -207,6 +217,13 @@ class Pair:
         p.actions.clear()
         return Output(actions, max(self._wake_at(now), now + WAKE_GAP_S))
 
+    def _quick_output(self) -> Output[Action]:
+        """After an ordinary write: every other time to wake up was told before, and still stands."""
+        p = self.state
+        actions = tuple(p.actions)
+        p.actions.clear()
+        return Output(actions, p.news_at)
+
     def _wake_at(self, now: float) -> float:
         p = self.state
         at = min(p.news_at, p.reading_at + p.retry_s())
@@ -215,12 +232,6 @@ class Pair:
         if p.restarted or p.role is Role.PROMOTED:
             at = min(at, p.granted_until if now < p.granted_until else now + p.retry_s())
         return min(at, pair_join.ask_at(p), pair_change.look_at(p, now))
-
-
-def _calm(p: CopyState, event: Event) -> bool:
-    """Say whether this is the ack of an ordinary write: there is nothing to pursue after it."""
-    ordinary = isinstance(event, Heard) and type(event.message) is Ack
-    return ordinary and p.joining is None and not p.meta.intents
 
 
 def _learner(p: CopyState) -> NodeId | None:

@@ -59,6 +59,7 @@ def heard_higher(p: CopyState, fence: Fence, now: float) -> None:
     """Stop at once: somebody has seen a higher fence; go on when its record is read (I5)."""
     if fence > p.fence and (p.ahead is None or fence > p.ahead):
         p.ahead = fence
+        p.changes += 1
         want_record(p, now)
 
 

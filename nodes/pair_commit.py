@@ -118,6 +118,7 @@ def _begin(p: CopyState, lsn: int, now: float) -> None:
     if not ready:
         return
     p.restarted = False
+    p.changes += 1
     p.commit_lsn = max(p.commit_lsn, p.tip.lsn)
     p.news_at = min(p.news_at, now + p.timers.heartbeat_s / 2)
     if p.role is Role.PROMOTED:

@@ -3,6 +3,7 @@
 from collections import deque
 from dataclasses import dataclass, field, replace
 from enum import Enum
+from itertools import islice
 from typing import Protocol
 
 from core.assignments import Assignment, Change, Copy, Fence
@@ -130,6 +131,10 @@ class CopyState:
     """Not empty: damaged, or the disk refuses; serves, grants and acks nothing."""
     durable_lsn: int = 0
     commit_lsn: int = 0
+    changes: int = 0
+    """Grows whenever role, epoch or what may be served may have changed: ordinary writes leave it alone."""
+    others_of: int = -1
+    others_known: tuple[Copy, ...] = ()
     meta_version: int = 0
     saved_version: int = 0
     cuts: int = 0
@@ -222,6 +227,7 @@ class CopyState:
         """Change the meta; whatever is sent from now on waits until it is on disk."""
         self.meta = meta
         self.meta_version += 1
+        self.changes += 1
         self.actions.append(SaveMeta(meta, self.meta_version))
 
     def save_intents(self, *intents: Intent) -> None:
@@ -274,12 +280,15 @@ class CopyState:
             return ()
         if not self.recent or self.recent[0].lsn > lsn + 1:
             return None
-        first = lsn + 1 - self.recent[0].lsn
-        return tuple(record for n, record in enumerate(self.recent) if n >= first)
+        newest_first = islice(reversed(self.recent), self.tip.lsn - lsn)
+        return tuple(newest_first)[::-1]
 
     def others(self) -> tuple[Copy, ...]:
-        """Name whose word an acknowledgement needs now."""
-        return self.rules.acknowledgers(self.assignment, self.meta.intents)
+        """Name whose word an acknowledgement needs now; worked out once per meta, it stands in every write's path."""
+        if self.others_of != self.meta_version:
+            self.others_known = self.rules.acknowledgers(self.assignment, self.meta.intents)
+            self.others_of = self.meta_version
+        return self.others_known
 
     def grantors(self) -> tuple[Copy, ...]:
         """Name whose lease a read needs now; nobody's for a copy that may not read (a drained one gave it up)."""
