@@ -26,9 +26,10 @@ from client.io.request_ids import fresh_request_id
 from client.io.running import Attempts, Running, UnderWay
 from client.io.subscription import Step, steps
 from core.assignments import Assignment
-from core.errors import NotFoundError, UnavailableError, UnknownOutcomeError
+from core.errors import NotFoundError, OversizedError, UnavailableError, UnknownOutcomeError
 from core.fleet_map import FleetMap
 from core.io.clock import LoopClock
+from core.io.dial import MESSAGE_BYTES_MAX
 from core.names import NodeId, ShardId, TenantName, tenant_name
 from core.sharding import shard_of
 from twinhold.v1 import command_service_pb2 as pb
@@ -130,8 +131,11 @@ class Client:
 
         Raises:
             UnknownOutcomeError: it may have happened.
+            OversizedError: the body has more than 1 MiB.
             TwinholdError: it certainly did not.
         """
+        if body.ByteSize() > MESSAGE_BYTES_MAX:
+            raise OversizedError("command", size_bytes=body.ByteSize(), limit_bytes=MESSAGE_BYTES_MAX)
         name = await self._known(tenant, timeout_s)
         how: Attempts[pb.CommandAnswer]
         if unary:

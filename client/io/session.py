@@ -11,6 +11,7 @@ from client.call import without_effect
 from client.io.dialler import Dialler
 from client.io.outcome import judged
 from core.errors import OverloadedError, TwinholdError, UnavailableError
+from core.io.dial import MESSAGE_BYTES_MAX
 from core.wire import error_of_command
 from twinhold.v1 import command_service_pb2 as pb
 from twinhold.v1 import command_service_pb2_grpc as rpc
@@ -101,11 +102,13 @@ class Session:
 
     def _batch(self) -> list[pb.SessionCommand]:
         size = min(len(self._queue), BATCH_MAX, IN_FLIGHT_MAX - len(self._waiting))
-        commands = []
-        for _ in range(size):
+        commands: list[pb.SessionCommand] = []
+        room = MESSAGE_BYTES_MAX
+        while len(commands) < size and room > 0:
             ticket, command, done = self._queue.popleft()
             self._waiting[ticket] = done
             commands.append(pb.SessionCommand(ticket=ticket, command=command))
+            room -= command.ByteSize()
         return commands
 
     def _answered(self, response: pb.SessionResponse) -> None:

@@ -15,6 +15,8 @@ from twinhold.v1 import store_service_pb2 as store_pb
 from twinhold.v1 import store_service_pb2_grpc as store_rpc
 
 CALL_S = 1.0
+SITES_S = 5.0
+"""On a machine that a fault has just made busy, connecting may take several attempts."""
 
 
 class Questions:
@@ -45,8 +47,9 @@ class Questions:
             UnavailableError: it did not take it.
         """
         stub = store_rpc.StoreServiceStub(self._channel(self._topology.store_endpoint))
+        request = store_pb.SetSitesRequest(fleet=self._topology.fleet, living=living)
         try:
-            await stub.SetSites(store_pb.SetSitesRequest(fleet=self._topology.fleet, living=living), timeout=CALL_S)
+            await stub.SetSites(request, timeout=SITES_S, wait_for_ready=True)
         except aio.AioRpcError as error:
             raise UnavailableError(f"the store was not told which sites live: {error_of(error).message}") from error
 

@@ -7,7 +7,7 @@ import pytest
 import pytest_asyncio
 
 from client.io import Answered, Client, Entry, connect
-from core.errors import NotFoundError, UnavailableError, UnknownOutcomeError
+from core.errors import NotFoundError, OversizedError, UnavailableError, UnknownOutcomeError
 from tests.unit.client.pocket_fleet import LEFT, RIGHT, PocketFleet
 from twinhold.v1 import chat_pb2
 
@@ -137,6 +137,16 @@ async def test_what_is_under_way_when_a_client_closes_is_unknown(client: Client,
         await waiting
     with pytest.raises(UnavailableError, match="the client is closed"):
         await post(client, "even later")
+
+
+async def test_large_commands_do_not_share_a_message_that_is_too_large(client: Client, fleet: PocketFleet) -> None:
+    await asyncio.gather(*(post(client, str(n) * 900_000) for n in range(8)))
+    assert sorted(text[0] for text in fleet.truth.posts) == list("01234567")
+
+
+async def test_a_command_above_the_limit_is_refused_at_home(client: Client) -> None:
+    with pytest.raises(OversizedError, match="at most 1048576 are taken"):
+        await post(client, "x" * 1_100_000)
 
 
 async def test_an_unknown_geography_is_named(client: Client) -> None:
