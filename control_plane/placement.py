@@ -17,8 +17,8 @@ from core.topology import Kind, Node, Topology
 
 FIRST_PARTNERS = 4
 """Partner nodes per node that the first placement uses: heartbeats cost, and repairs need some to spare."""
-COMFORT = 0.85
-"""Up to here after a loss, a node that is a partner already is preferred to a new one."""
+NEW_PARTNER = 0.1
+"""How much fuller after a loss a node may be, that is a partner already, and still be preferred to a new one."""
 
 CopyOn = Callable[[NodeId], Copy]
 """Names the copy that a fresh shard would have on a node."""
@@ -86,9 +86,8 @@ class SimplePlacement:
         ]
         partners = loads.partners[assignment.primary.node]
 
-        def cost(node: NodeId) -> tuple[bool, float]:
-            after = loads.after_loss(node, home, weight)
-            return node not in partners or after > COMFORT, after
+        def cost(node: NodeId) -> float:
+            return loads.after_loss(node, home, weight) + (0.0 if node in partners else NEW_PARTNER)
 
         return min(fitting, key=cost, default=None)
 
