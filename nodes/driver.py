@@ -15,8 +15,9 @@ from core.timers import Timers
 from core.topology import Topology, rtt_s
 from nodes.app_table import AppTable
 from nodes.control_port import Control
+from nodes.desk import not_owner
 from nodes.frames import Frame, Heartbeat, HeartbeatReply, Invite, Message
-from nodes.holding import Holding, not_owner
+from nodes.holding import Holding
 from nodes.ledger import SHARD_PREFIX, Submitted
 from nodes.link import LinkTable
 from nodes.pair_events import Jumped, LinkDown, LinkUp, MapRecord, Ordered
@@ -185,7 +186,7 @@ class NodeDriver:
         except TwinholdError as error:
             done(error)
         else:
-            holding.submit(submitted, done)
+            holding.desk.submit(submitted, done)
 
     def query(
         self, *, tenant: str, type_url: str, body: bytes, actor: str, done: Callable[[QueryOutcome], None]
@@ -197,7 +198,7 @@ class NodeDriver:
         except TwinholdError as error:
             done(error)
         else:
-            holding.query(tenant, type_url, body, actor, done)
+            holding.desk.query(tenant, type_url, body, actor, done)
 
     def subscribe(self, tenant: str, after_lsn: int | None, wake: Callable[[], None]) -> Subscription:
         """Follow a tenant's committed entries; ``wake`` is called when ``take`` has something.
@@ -205,7 +206,7 @@ class NodeDriver:
         Raises:
             NotOwnerError: another node serves the shard.
         """
-        return self._serving(tenant).subscribe(tenant, after_lsn, wake)
+        return self._serving(tenant).desk.subscribe(tenant, after_lsn, wake)
 
     def prepare(
         self, shards: Sequence[PrepareShard], term: int, done: Callable[[Sequence[PrepareResult]], None]
@@ -258,7 +259,7 @@ class NodeDriver:
             "copies": len(views),
             "primaries": sum(view.role is Role.PRIMARY for view in views),
             "serving": sum(view.serving for view in views),
-            "writes_total": sum(holding.writes_total for holding in self._holdings.values()),
+            "writes_total": sum(holding.desk.writes_total for holding in self._holdings.values()),
             "orphaned_total": sum(view.orphaned for view in views),
         }
 
@@ -316,7 +317,7 @@ class NodeDriver:
 
     def _leases_grew(self) -> None:
         for holding in tuple(self._waiting.values()):
-            holding.answer_readers()
+            holding.desk.answer_readers()
 
     def _hold(self, recovered: Recovered) -> Holding:
         holding = self._holdings[recovered.shard] = Holding(self._world, recovered, changed=self._changed)
@@ -330,7 +331,8 @@ class NodeDriver:
 
     def _learn(self, assignment: Assignment) -> None:
         holding = self._holdings.get(assignment.shard)
-        if holding is None and assignment.fence == FIRST:
+        named = assignment.fence == FIRST and self.node in [copy.node for copy in assignment.in_sync]
+        if holding is None and named:
             mine = Copy(self.node, self._journal.fresh_copy_id(assignment.shard))
             if mine in assignment.in_sync:
                 holding = self._hold(self._new_copy(assignment.shard))
@@ -340,7 +342,7 @@ class NodeDriver:
     def _changed(self, holding: Holding) -> None:
         """Bring leases, timed waits and the shard's own record up to date."""
         shard = holding.shard
-        if holding.waiting.timed:
+        if holding.desk.waiting.timed:
             self._waiting[shard] = holding
         else:
             self._waiting.pop(shard, None)
@@ -383,9 +385,9 @@ class NodeDriver:
             if link.peer not in partners and now > link.replied + 2 * lease_granted_s(self._timers):
                 self._links.drop(link.peer)
         for holding in tuple(self._waiting.values()):
-            holding.answer_readers()
-            holding.expire(now)
-            if not holding.waiting.timed:
+            holding.desk.answer_readers()
+            holding.desk.expire(now)
+            if not holding.desk.waiting.timed:
                 self._waiting.pop(holding.shard, None)
         self._beat = self._clock.call_at(now + self._timers.heartbeat_s, self._beat_on)
 

@@ -78,12 +78,13 @@ def welcomed(p: CopyState, peer: NodeId, m: Welcome, now: float) -> None:
         return
     p.contact = True
     keep = p.rules.kept(p.tip, m.common)
-    if keep.lsn < p.tip.lsn:
+    dropped = p.tip.lsn - keep.lsn
+    if dropped > 0:
         cut(p, keep)
     else:
         confirm(p)
     if not member:
-        p.note("copy.rejoined", node=p.me.node, common_lsn=m.common.lsn, orphaned=p.orphaned, snapshot=False)
+        p.note("copy.rejoined", node=p.me.node, common_lsn=m.common.lsn, orphaned=dropped, snapshot=False)
 
 
 def cut(p: CopyState, keep: Tip) -> None:
