@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from core.assignments import Assignment, Copy, Fence
 from core.errors import MalformedError, NotOwnerError, StaleEpochError, TwinholdError
-from core.names import NodeId, ShardId, TenantName, dc_of, shard_id, tenant_name
-from core.ports import Clock, Rng, Spawn, Timer
+from core.names import NodeId, ShardId, TenantName, shard_id, tenant_name
+from core.ports import Clock, Rng, Spawn
 from core.sharding import shard_of
 from core.timers import Timers
-from core.topology import Topology, rtt_s
+from core.topology import Topology
 from nodes.app_table import AppTable
 from nodes.control_port import Control
 from nodes.desk import not_owner
@@ -21,8 +21,9 @@ from nodes.holding import Holding
 from nodes.ledger import SHARD_PREFIX, Submitted
 from nodes.link import LinkTable
 from nodes.pair_events import Jumped, LinkDown, LinkUp, MapRecord, Ordered
-from nodes.pair_rules import Rules, lease_granted_s
+from nodes.pair_rules import Rules
 from nodes.ports import CopyMeta, DiskError, Inbox, Journal, Links, Recovered
+from nodes.pulse import Pulse
 from nodes.records import EMPTY, Generation
 from nodes.retries import USUAL_WINDOW, RetryWindow
 from nodes.subscription import Subscription
@@ -42,8 +43,6 @@ from nodes.world import Tell, World
 
 SNAPSHOT_ENTRIES = 5_000
 TENANTS_CACHED = 65_536
-LOOK_RATIO = 0.4
-"""Of L/4: how often the clock is compared when nothing else happens."""
 FIRST = Fence(1, 1)
 NOTHING = Generation(0, 0, 0)
 
@@ -93,7 +92,7 @@ class NodeDriver:
             links=self._links,
             rules=rules,
             tell=tell,
-            look=self._look,
+            look=lambda: self._pulse.look(),
             snapshot_entries=snapshot_entries,
         )
         self._holdings: dict[ShardId, Holding] = {}
@@ -105,24 +104,28 @@ class NodeDriver:
         self._reported: dict[ShardId, CopyView] = {}
         self._gone: list[ShardId] = []
         self._term = 0
-        self._measured: set[NodeId] = set()
-        self._beat: Timer | None = None
-        self._looking: Timer | None = None
-        self._seen_at = self._jumped_at = clock.now()
+        self._pulse = Pulse(
+            node=node,
+            topology=topology,
+            timers=timers,
+            clock=clock,
+            links=self._links,
+            turn=self._turn,
+            tell=tell,
+            partners=self.partners,
+            swept=self._sweep,
+            jumped=self._thaw,
+        )
 
     def start(self) -> None:
         """Recover the copies from the journal and begin; call once, before anything else."""
         for recovered in self._journal.recover():
             self._hold(recovered)
-        self._seen_at = self._clock.now()
-        self._look_on()
-        self._beat_on()
+        self._pulse.start()
 
     def stop(self) -> None:
         """Stop timers and answer whoever still waits; nothing relies on it being called."""
-        for timer in (self._beat, self._looking):
-            if timer is not None:
-                timer.cancel()
+        self._pulse.stop()
         for holding in self._holdings.values():
             holding.stop()
 
@@ -132,24 +135,20 @@ class NodeDriver:
 
     def message(self, peer: NodeId, frame: Frame) -> None:
         """Take a frame from a peer, from either channel."""
-        self._look()
-        self._links.watch(peer, self._clock.now()).heard = self._clock.now()
+        self._pulse.look()
+        self._pulse.heard(peer)
         for message in frame.messages:
             self._message(peer, message)
 
     def link_up(self, peer: NodeId) -> None:
         """Note that the stream to a peer stands; what was sent before may be lost."""
-        link = self._links.watch(peer, self._clock.now())
-        link.up, link.refused, link.known = True, False, False
-        link.trips_s.clear()
-        self._measured.discard(peer)
+        self._pulse.up(peer)
         for holding in tuple(self._holdings.values()):
             holding.feed(LinkUp(peer))
 
     def link_down(self, peer: NodeId, refused: bool) -> None:
         """Note that it broke; ``refused``: it was reset, and connects were refused."""
-        link = self._links.watch(peer, self._clock.now())
-        link.up, link.refused = False, refused
+        self._pulse.down(peer, refused)
         for holding in tuple(self._holdings.values()):
             holding.feed(LinkDown(peer, refused))
 
@@ -162,8 +161,7 @@ class NodeDriver:
 
         The driver compares the clock itself whenever something happens; this adds nothing to what it knows already.
         """
-        if self._clock.now() - self._jumped_at > step_s:
-            self._jump(step_s)
+        self._pulse.told_of_jump(step_s)
 
     def map_changed(
         self, assignments: Iterable[Assignment], overrides: Mapping[TenantName, ShardId] | None = None
@@ -180,7 +178,7 @@ class NodeDriver:
 
     def submit(self, submitted: Submitted, done: Callable[[Outcome], None]) -> None:
         """Run a command; ``done`` gets the answer once it is committed, or the error (never raises)."""
-        self._look()
+        self._pulse.look()
         try:
             holding = self._serving(submitted.tenant)
         except TwinholdError as error:
@@ -192,7 +190,7 @@ class NodeDriver:
         self, *, tenant: str, type_url: str, body: bytes, actor: str, done: Callable[[QueryOutcome], None]
     ) -> None:
         """Read; linearizable. A tenant of the form ``shards/N`` asks the shard itself (lists)."""
-        self._look()
+        self._pulse.look()
         try:
             holding = self._serving(tenant)
         except TwinholdError as error:
@@ -244,13 +242,7 @@ class NodeDriver:
 
     def observations(self) -> Sequence[Observation]:
         """Say what this node sees of its partners."""
-        now, found = self._clock.now(), []
-        for peer in sorted(self.partners()):
-            link = self._links.watch(peer, now)
-            silent_s = max(0.0, now - link.heard)
-            missed = silent_s > self._timers.silence_s
-            found.append(Observation(peer, round(silent_s * 1000), link.refused, missed))
-        return found
+        return self._pulse.observations()
 
     def stats(self) -> Mapping[str, float]:
         """Counters and gauges, by metric name."""
@@ -263,28 +255,33 @@ class NodeDriver:
             "orphaned_total": sum(view.orphaned for view in views),
         }
 
-    def _look(self) -> None:
-        """Compare the clock with the last turn's, before old observations are acted upon."""
-        now = self._clock.now()
-        step_s, self._seen_at = now - self._seen_at, now
-        if step_s > self._timers.jump_s:
-            self._jump(step_s)
-
-    def _look_on(self) -> None:
-        self._look()
-        self._looking = self._clock.call_at(self._seen_at + self._timers.jump_s * LOOK_RATIO, self._look_on)
-
-    def _jump(self, step_s: float) -> None:
-        """Restart every silence above L/4; above L, no lease holds and nothing is answered until confirmed.
-
-        What must hold at once is a flag per copy; asking peers and the store is sliced, because a jump often means
-        that this machine is busy, and a long turn would make the next one.
-        """
-        self._jumped_at = self._seen_at = self._clock.now()
-        self._links.jumped(step_s, self._jumped_at)
-        if step_s <= self._timers.lease_s:
+    def _message(self, peer: NodeId, message: Message) -> None:
+        if isinstance(message, Heartbeat):
+            self._pulse.asked(peer, message, lambda shard, fence: self._grants(shard, peer, fence))
             return
-        self._world.tell("clock.jumped", {"step_s": round(step_s, 3)})
+        if isinstance(message, HeartbeatReply):
+            if self._pulse.granted(peer, message):
+                self._leases_grew()
+            return
+        holding = self._holdings.get(message.shard)
+        if holding is None and isinstance(message, Invite):
+            holding = self._hold(self._new_copy(message.shard))
+        if holding is not None:
+            holding.heard(peer, message)
+
+    def _sweep(self, now: float) -> None:
+        """Answer whoever waits for a lease that came, or waited too long."""
+        for holding in tuple(self._waiting.values()):
+            holding.desk.answer_readers()
+            holding.desk.expire(now)
+            if not holding.desk.waiting.timed:
+                self._waiting.pop(holding.shard, None)
+
+    def _thaw(self, step_s: float) -> None:
+        """Stop answering until confirmed: a flag per copy at once; asking peers and the store is sliced.
+
+        A jump often means that this machine is busy, and a long turn would make the next one.
+        """
         thawed = [holding for holding in self._holdings.values() if holding.pair.thaw()]
 
         def one() -> bool:
@@ -293,23 +290,6 @@ class NodeDriver:
             return bool(thawed)
 
         self._world.spawn.soon(one)
-
-    def _message(self, peer: NodeId, message: Message) -> None:
-        if isinstance(message, Heartbeat):
-            reply = self._links.watch(peer, self._clock.now()).asked(
-                message, self._clock.now(), lambda shard, fence: self._grants(shard, peer, fence)
-            )
-            self._turn.send(peer, reply, bulk=False)
-            return
-        if isinstance(message, HeartbeatReply):
-            if self._links.watch(peer, self._clock.now()).granted(message, self._clock.now()):
-                self._leases_grew()
-            return
-        holding = self._holdings.get(message.shard)
-        if holding is None and isinstance(message, Invite):
-            holding = self._hold(self._new_copy(message.shard))
-        if holding is not None:
-            holding.heard(peer, message)
 
     def _grants(self, shard: ShardId, peer: NodeId, fence: Fence) -> bool:
         holding = self._holdings.get(shard)
@@ -371,34 +351,6 @@ class NodeDriver:
         holding.stop()
         self._gone.append(holding.shard)
         self._journal.set_aside(holding.shard, lambda _: None)
-
-    def _beat_on(self) -> None:
-        """Send every partner a heartbeat, answer whoever waited too long; again after the interval."""
-        self._look()
-        now = self._clock.now()
-        partners = self.partners()
-        for peer in sorted(partners):
-            link = self._links.watch(peer, now)
-            self._turn.send(peer, link.beat(now), bulk=False)
-            self._measure(peer)
-        for link in self._links.all():
-            if link.peer not in partners and now > link.replied + 2 * lease_granted_s(self._timers):
-                self._links.drop(link.peer)
-        for holding in tuple(self._waiting.values()):
-            holding.desk.answer_readers()
-            holding.desk.expire(now)
-            if not holding.desk.waiting.timed:
-                self._waiting.pop(holding.shard, None)
-        self._beat = self._clock.call_at(now + self._timers.heartbeat_s, self._beat_on)
-
-    def _measure(self, peer: NodeId) -> None:
-        link = self._links.find(peer)
-        trip_s = None if link is None or peer in self._measured else link.trip_s()
-        if trip_s is not None:
-            self._measured.add(peer)
-            here, there = (self._topology.data_center(dc_of(node)) for node in (self.node, peer))
-            asked_ms = round(rtt_s(here, there) * 1000, 3)
-            self._world.tell("link.measured", {"peer": peer, "asked_ms": asked_ms, "seen_ms": round(trip_s * 1000, 3)})
 
     def _serving(self, tenant: str) -> Holding:
         shard = self.shard_of(tenant)

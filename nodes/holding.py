@@ -171,7 +171,7 @@ class Holding:
     def to_set_aside(self) -> bool:
         """Say whether this copy is damaged and no record counts on it."""
         p = self._state
-        return p.role is Role.OUT and bool(p.complaint) and not p.complaint.startswith(DISK) and not p.dirty
+        return p.role is Role.OUT and bool(p.complaint) and not p.complaint.startswith(DISK)
 
     def _run(self, output: Output[Action] | None) -> None:
         """Perform actions, and those of every event that they cause, in order."""

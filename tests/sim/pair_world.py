@@ -245,6 +245,7 @@ class PairWorld:
                 self._attempt(op, submitted)
 
         def done(outcome: Outcome, node: NodeId) -> None:
+            self._attempted(outcome)
             if isinstance(outcome, TwinholdError) or op.completed is not None:
                 self.time.after(self.time.chance.uniform(0.005, 0.05), again)
                 return
@@ -268,6 +269,9 @@ class PairWorld:
             self._one_per_epoch(machine)
         if self.calm or self.time.chance.random() > 0.02:
             self.time.after(self.time.chance.uniform(0.0002, 0.003), lambda: done(outcome, machine.node))
+
+    def _attempted(self, outcome: Outcome) -> None:
+        """Look at what became of one attempt; tests override it."""
 
     def _one_per_epoch(self, machine: Machine) -> None:
         assert machine.driver is not None, "a dead process answered"

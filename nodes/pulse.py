@@ -1,0 +1,147 @@
+"""A node's pulse: heartbeats to its partners, what it sees of them, and whether its own clock jumped."""
+
+from collections.abc import Callable, Sequence
+
+from core.assignments import Fence
+from core.names import NodeId, ShardId, dc_of
+from core.ports import Clock, Timer
+from core.timers import Timers
+from core.topology import Topology, rtt_s
+from nodes.frames import Heartbeat, HeartbeatReply
+from nodes.link import LinkTable
+from nodes.pair_rules import lease_granted_s
+from nodes.turn import Turn
+from nodes.views import Observation
+from nodes.world import Tell
+
+LOOK_RATIO = 0.4
+"""Of L/4: how often the clock is compared when nothing else happens."""
+
+
+class Pulse:
+    """Beats once per heartbeat interval; calls ``swept`` with each beat and ``jumped`` after a step above a lease."""
+
+    def __init__(
+        self,
+        *,
+        node: NodeId,
+        topology: Topology,
+        timers: Timers,
+        clock: Clock,
+        links: LinkTable,
+        turn: Turn,
+        tell: Tell,
+        partners: Callable[[], frozenset[NodeId]],
+        swept: Callable[[float], None],
+        jumped: Callable[[float], None],
+    ) -> None:
+        self._node = node
+        self._topology = topology
+        self._timers = timers
+        self._clock = clock
+        self._links = links
+        self._turn = turn
+        self._tell = tell
+        self._partners = partners
+        self._swept = swept
+        self._jumped = jumped
+        self._beating: Timer | None = None
+        self._looking: Timer | None = None
+        self._seen_at = self._jumped_at = clock.now()
+        self._measured: set[NodeId] = set()
+
+    def start(self) -> None:
+        """Begin."""
+        self._seen_at = self._clock.now()
+        self._look_on()
+        self._beat_on()
+
+    def stop(self) -> None:
+        """End."""
+        for timer in (self._beating, self._looking):
+            if timer is not None:
+                timer.cancel()
+
+    def look(self) -> None:
+        """Compare the clock with the last turn's, before old observations are acted upon."""
+        now = self._clock.now()
+        step_s, self._seen_at = now - self._seen_at, now
+        if step_s > self._timers.jump_s:
+            self._jump(step_s)
+
+    def told_of_jump(self, step_s: float) -> None:
+        """Hear of a step from outside; adds nothing to one that was seen here."""
+        if step_s > self._timers.jump_s and self._clock.now() - self._jumped_at > step_s:
+            self._jump(step_s)
+
+    def up(self, peer: NodeId) -> None:
+        """Note that a stream stands."""
+        link = self._links.watch(peer, self._clock.now())
+        link.up, link.refused, link.known = True, False, False
+        link.trips_s.clear()
+        self._measured.discard(peer)
+
+    def down(self, peer: NodeId, refused: bool) -> None:
+        """Note that a stream broke."""
+        link = self._links.watch(peer, self._clock.now())
+        link.up, link.refused = False, refused
+
+    def heard(self, peer: NodeId) -> None:
+        """Note a sign of life."""
+        now = self._clock.now()
+        self._links.watch(peer, now).heard = now
+
+    def asked(self, peer: NodeId, m: Heartbeat, grants: Callable[[ShardId, Fence], bool]) -> None:
+        """Answer a heartbeat."""
+        now = self._clock.now()
+        self._turn.send(peer, self._links.watch(peer, now).asked(m, now, grants), bulk=False)
+
+    def granted(self, peer: NodeId, m: HeartbeatReply) -> bool:
+        """Take an answer; says whether a lease was won or prolonged."""
+        now = self._clock.now()
+        return self._links.watch(peer, now).granted(m, now)
+
+    def observations(self) -> Sequence[Observation]:
+        """Say what this node sees of its partners."""
+        now, found = self._clock.now(), []
+        for peer in sorted(self._partners()):
+            link = self._links.watch(peer, now)
+            silent_s = max(0.0, now - link.heard)
+            missed = silent_s > self._timers.silence_s
+            found.append(Observation(peer, round(silent_s * 1000), link.refused, missed))
+        return found
+
+    def _look_on(self) -> None:
+        self.look()
+        self._looking = self._clock.call_at(self._seen_at + self._timers.jump_s * LOOK_RATIO, self._look_on)
+
+    def _jump(self, step_s: float) -> None:
+        """Restart every silence above L/4; above L, no lease holds and nothing is answered until confirmed."""
+        self._jumped_at = self._seen_at = self._clock.now()
+        self._links.jumped(step_s, self._jumped_at)
+        if step_s > self._timers.lease_s:
+            self._tell("clock.jumped", {"step_s": round(step_s, 3)})
+            self._jumped(step_s)
+
+    def _beat_on(self) -> None:
+        """Send every partner a heartbeat; again after the interval."""
+        self.look()
+        now, partners = self._clock.now(), self._partners()
+        for peer in sorted(partners):
+            self._turn.send(peer, self._links.watch(peer, now).beat(now), bulk=False)
+            self._measure(peer)
+        for link in self._links.all():
+            if link.peer not in partners and now > link.replied + 2 * lease_granted_s(self._timers):
+                self._links.drop(link.peer)
+        self._swept(now)
+        self._beating = self._clock.call_at(now + self._timers.heartbeat_s, self._beat_on)
+
+    def _measure(self, peer: NodeId) -> None:
+        """Tell once per link what its round trip is, next to what the topology asks for."""
+        link = self._links.find(peer)
+        trip_s = None if link is None or peer in self._measured else link.trip_s()
+        if trip_s is not None:
+            self._measured.add(peer)
+            here, there = (self._topology.data_center(dc_of(node)) for node in (self._node, peer))
+            asked_ms = round(rtt_s(here, there) * 1000, 3)
+            self._tell("link.measured", {"peer": peer, "asked_ms": asked_ms, "seen_ms": round(trip_s * 1000, 3)})

@@ -1,0 +1,134 @@
+"""Planned changes, joins by snapshot and damaged copies, with production drivers and nothing else failing."""
+
+import pytest
+
+from core.errors import TwinholdError
+from core.names import NodeId
+from nodes.driver import NodeDriver
+from nodes.pair_rules import Rules
+from nodes.subscription import Subscription
+from nodes.views import CopyView, EntryStep, Order, Outcome, Role
+from tests.sim.pair_world import PairWorld
+
+
+class Quiet(PairWorld):
+    """A world in which nothing fails but what the test does."""
+
+    def __init__(self, seed: int, *, snapshot_entries: int = 10_000) -> None:
+        super().__init__(seed, rules=Rules(), snapshot_entries=snapshot_entries)
+        self.failed: list[TwinholdError] = []
+        self.calm = True  # no faults
+        self.lost_ratio = 0.0
+        self.network.weather.break_ratio = 0.0
+        self._begin()
+
+    def _lead(self) -> None:
+        """Let the test be the leader."""
+
+    def _attempted(self, outcome: Outcome) -> None:
+        if isinstance(outcome, TwinholdError):
+            self.failed.append(outcome)
+
+    def driver(self, node: NodeId) -> NodeDriver:
+        driver = self.machines[node].driver
+        assert driver is not None, f"{node} runs"
+        return driver
+
+    def view(self, node: NodeId) -> CopyView:
+        return self.driver(node).report(complete=True)[0]
+
+    @property
+    def primary(self) -> NodeId:
+        return self.store.records[self.shard].primary.node
+
+    @property
+    def standby(self) -> NodeId:
+        standby = self.store.records[self.shard].standby
+        assert standby is not None, "the shard is in sync"
+        return standby.node
+
+    @property
+    def spare(self) -> NodeId:
+        return next(n for n in self.nodes if n not in (self.primary, self.standby))
+
+    def order(self, order: Order, target: NodeId | None = None) -> None:
+        self._order(self.store.records[self.shard], order, target)
+
+
+def quiet(*, snapshot_entries: int = 10_000, until: float = 1.5) -> Quiet:
+    world = Quiet(1, snapshot_entries=snapshot_entries)
+    world.time.run(until)
+    return world
+
+
+def test_a_switchover_fails_no_write_and_changes_roles() -> None:
+    world = quiet()
+    old, new = world.primary, world.standby
+    world.failed.clear()
+    world.order(Order.SWITCHOVER)
+    world.time.run(world.time.now + 0.5)
+    assert (world.primary, world.standby) == (new, old)
+    assert world.view(new).serving
+    assert world.view(old).role is Role.STANDBY
+    assert world.failed == []
+
+
+def test_a_standby_moves_without_one_copy_on_the_way_and_without_a_failed_write() -> None:
+    world = quiet()
+    spare = world.spare
+    world.failed.clear()
+    world.order(Order.SWAP, spare)
+    world.time.run(world.time.now + 1.0)
+    assert world.standby == spare
+    assert [record.solo for record in world.store.history] == [False, False]
+    assert world.failed == []
+
+
+def test_a_learner_with_nothing_in_common_gets_a_snapshot_and_serves_after_a_switchover() -> None:
+    world = quiet(snapshot_entries=20, until=3.0)
+    assert world.machines[world.primary].disk.shelves[world.shard].floor.lsn > 0
+    spare = world.spare
+    world.order(Order.SWAP, spare)
+    world.time.run(world.time.now + 1.0)
+    world.order(Order.SWITCHOVER)
+    world.time.run(world.time.now + 1.0)
+    assert world.primary == spare
+    assert world.view(spare).serving
+    assert world.machines[spare].disk.shelves[world.shard].floor.lsn > 0
+
+
+@pytest.mark.parametrize("where", ["standby", "primary"])
+def test_a_damaged_copy_asks_to_be_relieved_and_is_never_served(where: str) -> None:
+    world = quiet()
+    node = world.standby if where == "standby" else world.primary
+    machine = world.machines[node]
+    machine.crash(keep_all=True)
+    machine.disk.flip(world.shard, 3)
+    machine.start()
+    world.time.run(world.time.now + 0.3)
+    if where == "primary":
+        assert "damaged" in world.view(node).complaint
+        assert not world.view(node).serving
+    else:
+        world.time.run(world.time.now + 1.0)
+        assert world.store.records[world.shard].solo
+        assert "damaged" in world.store.records[world.shard].reason
+        assert world.shard in world.machines[node].disk.asides
+
+
+def test_a_subscription_shows_every_entry_once_and_ends_when_the_shard_moves() -> None:
+    world = quiet()
+    seen: list[int] = []
+    subscription: list[Subscription] = []
+
+    def wake() -> None:
+        while steps := subscription[0].take():
+            seen.extend(step.lsn for step in steps if isinstance(step, EntryStep))
+            if not isinstance(steps[-1], EntryStep) and len(steps) == 1:
+                break
+
+    subscription.append(world.driver(world.primary).subscribe(str(world.tenant), 0, wake))
+    wake()
+    world.time.run(world.time.now + 0.5)
+    assert seen == list(range(1, len(seen) + 1))
+    assert len(seen) > 20
