@@ -5,7 +5,10 @@ from enum import Enum
 
 from core.timers import Timers
 
-SUSPECT_BEATS = 2.5
+QUIET_BEATS = 2
+"""Probe intervals between two signs of life: three of them still fit into the full wait, and messages are what an idle
+fleet costs."""
+SUSPECT_BEATS = 2.25
 """So many missed beats are worth mentioning, but no judgement yet."""
 
 
@@ -45,8 +48,8 @@ class Sighting:
         return max(0.0, now - self.heard_at)
 
     def sight(self, now: float, timers: Timers) -> Sight:
-        """Judge."""
-        return judged(self.silent_s(now), refused=self.refused, beat_s=timers.probe_s, timers=timers)
+        """Judge; signs of life come every second probe interval when all is quiet."""
+        return judged(self.silent_s(now), refused=self.refused, beat_s=QUIET_BEATS * timers.probe_s, timers=timers)
 
 
 def judged(silent_s: float, *, refused: bool, beat_s: float, timers: Timers) -> Sight:

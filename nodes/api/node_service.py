@@ -73,7 +73,7 @@ class NodeService(pb_grpc.NodeServiceServicer):
             sequence = asked.sequence
             yield pb.ProbeResponse(sequence=sequence)
             while asked.interval_ms:
-                await self._beat.next(within_s=asked.interval_ms / 1000)
+                await self._beat.after(asked.interval_ms / 1000)
                 sequence += 1
                 yield pb.ProbeResponse(sequence=sequence)
 

@@ -11,7 +11,7 @@ from core.timers import Timers
 from core.topology import Node, Topology
 from nodes.io.heartbeat import Watched
 from nodes.observers import targets_of
-from nodes.sighting import Sighting
+from nodes.sighting import QUIET_BEATS, Sighting
 from twinhold.v1 import node_service_pb2 as pb
 from twinhold.v1 import node_service_pb2_grpc as pb_grpc
 
@@ -29,7 +29,7 @@ class Prober:
 
     def __init__(self, topology: Topology, node: NodeId, *, timers: Timers, clock: LoopClock, chance: Random) -> None:
         self._node = node
-        self._timers = timers
+        self._interval_ms = round(QUIET_BEATS * timers.probe_s * 1000)
         self._clock = clock
         here = topology.node(node).dc
         targets = [topology.node(target) for target in targets_of(node, topology)]
@@ -62,17 +62,12 @@ class Prober:
             await line.close(None)
 
     async def _once(self, stub: "pb_grpc.NodeServiceAsyncStub", watched: Watched, trip: float) -> None:
-        answers = DelayLine[None](self._clock, 2 * trip, lambda _: watched.heard())
+        answers = DelayLine[None](self._clock, trip, lambda _: watched.heard())
         call = stub.Probe(None)
-        sequence = 0
         try:
-            while True:
-                sequence += 1
-                await call.write(pb.ProbeRequest(observer=self._node, sequence=sequence))
-                if not isinstance(await call.read(), pb.ProbeResponse):
-                    return
+            await call.write(pb.ProbeRequest(observer=self._node, sequence=1, interval_ms=self._interval_ms))
+            while isinstance(await call.read(), pb.ProbeResponse):
                 answers.put(None)
-                await asyncio.sleep(self._timers.probe_s)
         finally:
             answers.clear()
             call.cancel()

@@ -154,6 +154,10 @@ class ReportBook:
             map=revision_to_pb(revision, self._fleet),
         )
 
+    def stirred(self, page: Page, sightings: Iterable[tuple[NodeId | ControlPlaneId, Sighting]]) -> bool:
+        """Say whether something is seen otherwise than this stream was told: that can't wait."""
+        return any(page.told.get(target) != sight for target, (sight, _) in self._seen(sightings).items())
+
     def _news(self, page: Page, sightings: Iterable[tuple[NodeId | ControlPlaneId, Sighting]]) -> list[pb.Observation]:
         seen = self._seen(sightings)
         news = [

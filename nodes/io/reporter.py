@@ -1,12 +1,17 @@
-"""Registers at every control plane and keeps a Report stream to each, so that a new leader can judge at once."""
+"""Registers at every control plane and keeps a Report stream to each, so that a new leader can judge at once.
+
+The leader is told every probe interval, the others every second one unless something is seen otherwise than before.
+"""
 
 import asyncio
 from collections.abc import Callable
 from random import Random
+from typing import TypeAlias
 
 from grpc import aio
 
 from core.fleet_map import Revision
+from core.io.beat import Beat
 from core.io.clock import LoopClock
 from core.io.delay import DelayLine, across
 from core.names import ControlPlaneId, NodeId
@@ -15,9 +20,11 @@ from core.topology import ControlPlane
 from nodes.io.control_planes import ControlPlanes
 from nodes.io.heartbeat import Watched
 from nodes.io.report_book import Page, ReportBook
-from nodes.sighting import Sighting
+from nodes.sighting import QUIET_BEATS, Sighting
 from twinhold.v1 import node_service_pb2 as pb
 from twinhold.v1 import node_service_pb2_grpc as pb_grpc
+
+Sightings: TypeAlias = list[tuple[NodeId | ControlPlaneId, Sighting]]
 
 REGISTER_S = 2.0
 UNANSWERED_MAX = 16
@@ -34,7 +41,8 @@ class Reporter:
         control_planes: to whom.
         probed: what the probes see.
         revision: of the map that this node holds.
-        timers: how often.
+        beat: when to report.
+        timers: how silence is judged.
         clock: this process's clock.
         chance: jitter.
     """
@@ -47,10 +55,12 @@ class Reporter:
         *,
         probed: Callable[[], dict[NodeId, Sighting]],
         revision: Callable[[], Revision],
+        beat: Beat,
         timers: Timers,
         clock: LoopClock,
         chance: Random,
     ) -> None:
+        self._beat = beat
         self._endpoint = endpoint
         self._book = book
         self._control_planes = control_planes
@@ -108,11 +118,16 @@ class Reporter:
         back = DelayLine[pb.ReportResponse](self._clock, trip, lambda reply: self._answered(control_plane, reply))
         answered = [0]
         ends = (asyncio.ensure_future(_write(call, waiting)), asyncio.ensure_future(_read(call, back, answered)))
+        beats = 0
         try:
             while not any(end.done() for end in ends):
-                if page.sequence - answered[0] < UNANSWERED_MAX:
-                    out.put(self._composed(page))
-                await asyncio.wait(ends, timeout=self._timers.probe_s, return_when=asyncio.FIRST_COMPLETED)
+                sightings = self._sightings()
+                due = control_plane == self._control_planes.leader or beats % QUIET_BEATS == 0
+                room = page.sequence - answered[0] < UNANSWERED_MAX
+                if room and (due or self._book.stirred(page, sightings)):
+                    out.put(self._composed(page, sightings))
+                beats += 1
+                await asyncio.wait(ends, timeout=self._beat.next_in_s(), return_when=asyncio.FIRST_COMPLETED)
         finally:
             out.clear()
             back.clear()
@@ -121,14 +136,16 @@ class Reporter:
             await asyncio.gather(*ends, return_exceptions=True)
             call.cancel()
 
-    def _composed(self, page: Page) -> pb.ReportRequest:
+    def _composed(self, page: Page, sightings: Sightings) -> pb.ReportRequest:
         now = self._clock.now()
         if now - self._collected_at > self._timers.probe_s / 2:
             self._book.collect()
             self._collected_at = now
-        sightings: list[tuple[NodeId | ControlPlaneId, Sighting]] = list(self._probed().items())
-        sightings.extend((one, watched.sighting) for one, watched in self._watched.items())
         return self._book.compose(page, sightings, self._revision())
+
+    def _sightings(self) -> Sightings:
+        seen: Sightings = list(self._probed().items())
+        return [*seen, *((one, watched.sighting) for one, watched in self._watched.items())]
 
     def _answered(self, control_plane: ControlPlaneId, reply: pb.ReportResponse) -> None:
         self._watched[control_plane].heard()

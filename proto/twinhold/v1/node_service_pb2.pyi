@@ -990,25 +990,29 @@ Global___TransferResult: _TypeAlias = TransferResult  # noqa: Y015
 
 @_typing.final
 class ProbeRequest(_message.Message):
-    """An observer's heartbeat."""
+    """An observer asks for signs of life."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     OBSERVER_FIELD_NUMBER: _builtins.int
     SEQUENCE_FIELD_NUMBER: _builtins.int
+    INTERVAL_MS_FIELD_NUMBER: _builtins.int
     observer: _builtins.str
     """The observer."""
     sequence: _builtins.int
-    """Grows with every message of this stream."""
+    """Where the answers start to count."""
+    interval_ms: _builtins.int
+    """How often to answer, milliseconds, until the stream ends or the next request; 0: once."""
     def __init__(
         self,
         *,
         observer: _builtins.str = ...,
         sequence: _builtins.int = ...,
+        interval_ms: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["observer", b"observer", "sequence", b"sequence"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["interval_ms", b"interval_ms", "observer", b"observer", "sequence", b"sequence"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1016,13 +1020,13 @@ Global___ProbeRequest: _TypeAlias = ProbeRequest  # noqa: Y015
 
 @_typing.final
 class ProbeResponse(_message.Message):
-    """The answer."""
+    """A sign of life."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     SEQUENCE_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
-    """As asked."""
+    """As asked, then one more with every answer."""
     def __init__(
         self,
         *,

@@ -86,7 +86,8 @@ class NodeServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Report(self, request_iterator, context):
-        """Control plane: a node's observations, load and copies, at least once per probe interval, to each control plane.
+        """Control plane: a node's observations, load and copies, to the leader every probe interval, to every other control
+        plane every second one, and to all of them at once when something is seen otherwise than before.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -121,7 +122,7 @@ class NodeServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Probe(self, request_iterator, context):
-        """Node: an observer's heartbeat; answered at once.
+        """Node: signs of life for an observer, the first at once.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

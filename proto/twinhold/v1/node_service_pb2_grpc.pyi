@@ -38,7 +38,9 @@ class NodeServiceStub:
     Register: _grpc.UnaryUnaryMultiCallable[_node_service_pb2.RegisterRequest, _node_service_pb2.RegisterResponse]
     """Control plane: a node says who it is and which disk it stands on; once per start."""
     Report: _grpc.StreamStreamMultiCallable[_node_service_pb2.ReportRequest, _node_service_pb2.ReportResponse]
-    """Control plane: a node's observations, load and copies, at least once per probe interval, to each control plane."""
+    """Control plane: a node's observations, load and copies, to the leader every probe interval, to every other control
+    plane every second one, and to all of them at once when something is seen otherwise than before.
+    """
     Propose: _grpc.UnaryUnaryMultiCallable[_node_service_pb2.ProposeRequest, _node_service_pb2.ProposeResponse]
     """Leader: changes that primaries ask for, each with its base."""
     Record: _grpc.UnaryUnaryMultiCallable[_node_service_pb2.RecordRequest, _node_service_pb2.RecordResponse]
@@ -48,7 +50,7 @@ class NodeServiceStub:
     Transfer: _grpc.UnaryUnaryMultiCallable[_node_service_pb2.TransferRequest, _node_service_pb2.TransferResponse]
     """Node: orders of the leader to primaries: take a learner, change roles, cancel."""
     Probe: _grpc.StreamStreamMultiCallable[_node_service_pb2.ProbeRequest, _node_service_pb2.ProbeResponse]
-    """Node: an observer's heartbeat; answered at once."""
+    """Node: signs of life for an observer, the first at once."""
 
 @_typing.type_check_only
 class NodeServiceAsyncStub(NodeServiceStub):
@@ -60,7 +62,9 @@ class NodeServiceAsyncStub(NodeServiceStub):
     Register: _aio.UnaryUnaryMultiCallable[_node_service_pb2.RegisterRequest, _node_service_pb2.RegisterResponse]  # type: ignore[assignment]
     """Control plane: a node says who it is and which disk it stands on; once per start."""
     Report: _aio.StreamStreamMultiCallable[_node_service_pb2.ReportRequest, _node_service_pb2.ReportResponse]  # type: ignore[assignment]
-    """Control plane: a node's observations, load and copies, at least once per probe interval, to each control plane."""
+    """Control plane: a node's observations, load and copies, to the leader every probe interval, to every other control
+    plane every second one, and to all of them at once when something is seen otherwise than before.
+    """
     Propose: _aio.UnaryUnaryMultiCallable[_node_service_pb2.ProposeRequest, _node_service_pb2.ProposeResponse]  # type: ignore[assignment]
     """Leader: changes that primaries ask for, each with its base."""
     Record: _aio.UnaryUnaryMultiCallable[_node_service_pb2.RecordRequest, _node_service_pb2.RecordResponse]  # type: ignore[assignment]
@@ -70,7 +74,7 @@ class NodeServiceAsyncStub(NodeServiceStub):
     Transfer: _aio.UnaryUnaryMultiCallable[_node_service_pb2.TransferRequest, _node_service_pb2.TransferResponse]  # type: ignore[assignment]
     """Node: orders of the leader to primaries: take a learner, change roles, cancel."""
     Probe: _aio.StreamStreamMultiCallable[_node_service_pb2.ProbeRequest, _node_service_pb2.ProbeResponse]  # type: ignore[assignment]
-    """Node: an observer's heartbeat; answered at once."""
+    """Node: signs of life for an observer, the first at once."""
 
 class NodeServiceServicer(metaclass=_abc_1.ABCMeta):
     """Between nodes and control planes. Control planes serve Register, Report, Propose and Record; nodes serve Prepare,
@@ -91,7 +95,9 @@ class NodeServiceServicer(metaclass=_abc_1.ABCMeta):
         request_iterator: _MaybeAsyncIterator[_node_service_pb2.ReportRequest],
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_node_service_pb2.ReportResponse], _abc.AsyncIterator[_node_service_pb2.ReportResponse]]:
-        """Control plane: a node's observations, load and copies, at least once per probe interval, to each control plane."""
+        """Control plane: a node's observations, load and copies, to the leader every probe interval, to every other control
+        plane every second one, and to all of them at once when something is seen otherwise than before.
+        """
 
     @_abc_1.abstractmethod
     def Propose(
@@ -131,6 +137,6 @@ class NodeServiceServicer(metaclass=_abc_1.ABCMeta):
         request_iterator: _MaybeAsyncIterator[_node_service_pb2.ProbeRequest],
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_node_service_pb2.ProbeResponse], _abc.AsyncIterator[_node_service_pb2.ProbeResponse]]:
-        """Node: an observer's heartbeat; answered at once."""
+        """Node: signs of life for an observer, the first at once."""
 
 def add_NodeServiceServicer_to_server(servicer: NodeServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -10,7 +10,7 @@ DEFAULT = timers("default")
 
 @pytest.mark.parametrize(
     ("silent_s", "sight"),
-    [(0.0, Sight.ALIVE), (0.5, Sight.ALIVE), (0.51, Sight.SUSPECT), (1.19, Sight.SUSPECT), (1.2, Sight.SILENT)],
+    [(0.0, Sight.ALIVE), (0.9, Sight.ALIVE), (0.91, Sight.SUSPECT), (1.19, Sight.SUSPECT), (1.2, Sight.SILENT)],
 )
 def test_silence_is_judged_by_its_length(silent_s: float, sight: Sight) -> None:
     assert Sighting(0.0).sight(silent_s, DEFAULT) is sight
