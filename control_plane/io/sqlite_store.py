@@ -9,7 +9,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from control_plane.io.store_directory import Identity, StoreDirectory
-from control_plane.io.store_rows import COLUMNS, MARKS, assignment, values
+from control_plane.io.store_rows import COLUMNS, DOC_COLUMNS, MARKS, assignment, doc_values, values
+from control_plane.io.store_rows import doc as read_doc
 from control_plane.ports import FLEET, Applied, Doc, Partition, PartitionState, Refused, Row, StaleTerm
 from control_plane.store_rules import EVENTS_KEPT, StoreRules, judged_doc, numbered, outdated
 from core.errors import TwinholdError, UnavailableError
@@ -28,12 +29,12 @@ CREATE TABLE IF NOT EXISTS terms (
 CREATE TABLE IF NOT EXISTS assignments (
   shard INTEGER PRIMARY KEY, geography TEXT NOT NULL, segment INTEGER NOT NULL, kind TEXT NOT NULL,
   incarnation INTEGER NOT NULL, epoch INTEGER NOT NULL, primary_node TEXT NOT NULL, primary_copy TEXT NOT NULL,
-  standby_node TEXT, standby_copy TEXT, reason TEXT NOT NULL
+  standby_node TEXT, standby_copy TEXT, reason TEXT NOT NULL, digest TEXT NOT NULL
 );
 CREATE INDEX IF NOT EXISTS assignments_by_partition ON assignments (geography, segment);
 CREATE TABLE IF NOT EXISTS docs (
   geography TEXT NOT NULL, segment INTEGER NOT NULL, key TEXT NOT NULL, version INTEGER NOT NULL, body BLOB NOT NULL,
-  PRIMARY KEY (geography, segment, key)
+  digest TEXT NOT NULL, PRIMARY KEY (geography, segment, key)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS events (number INTEGER PRIMARY KEY AUTOINCREMENT, body BLOB NOT NULL);
 """
@@ -75,7 +76,7 @@ class SqliteStore:
         """Do deeds in one transaction and return their answers once all of it is durable.
 
         Raises:
-            UnavailableError: the disk refused; nothing of it happened.
+            UnavailableError: the disk refused, or a record is not what was written; nothing of it happened.
         """
         self._written = False
         try:
@@ -84,6 +85,9 @@ class SqliteStore:
             if self._written:
                 self._database.execute("UPDATE identity SET commits = commits + 1")
             self._database.execute("COMMIT")
+        except TwinholdError:
+            self._roll_back()
+            raise
         except sqlite3.Error as cause:
             self._roll_back()
             raise UnavailableError(f"the store's disk refuses: {cause}: free space or mend it") from cause
@@ -157,6 +161,7 @@ class SqliteStore:
         if self._database.execute("SELECT count(*) FROM identity").fetchone() == (0,):
             self._database.execute("INSERT INTO identity VALUES (?, 1, 0)", (fleet,))
         self._directory.own(self.identity(), fleet)
+        self.read(None)  # checks every digest
         self._note()
 
     def _note_now_and_then(self) -> None:
@@ -179,10 +184,10 @@ class SqliteStore:
             f"SELECT {COLUMNS} FROM assignments WHERE geography = ? AND segment = ? ORDER BY shard", _key(partition)
         )
         docs = self._database.execute(
-            "SELECT key, version, body FROM docs WHERE geography = ? AND segment = ? ORDER BY key", _key(partition)
+            f"SELECT {DOC_COLUMNS} FROM docs WHERE geography = ? AND segment = ? ORDER BY key", _key(partition)
         )
         return PartitionState(
-            self._term(partition), tuple(assignment(row) for row in rows), tuple(Doc(*doc) for doc in docs)
+            self._term(partition), tuple(assignment(row) for row in rows), tuple(read_doc(doc) for doc in docs)
         )
 
     def _term(self, partition: Partition) -> int:
@@ -224,15 +229,15 @@ class SqliteStore:
     def _write_doc(self, partition: Partition, doc: Doc) -> Applied | Refused:
         key = (*_key(partition), doc.key)
         held = self._database.execute(
-            "SELECT key, version, body FROM docs WHERE geography = ? AND segment = ? AND key = ?", key
+            f"SELECT {DOC_COLUMNS} FROM docs WHERE geography = ? AND segment = ? AND key = ?", key
         ).fetchone()
-        judged = judged_doc(doc, None if held is None else Doc(*held))
+        judged = judged_doc(doc, None if held is None else read_doc(held))
         if isinstance(judged, Applied):
             self._written = True
             self._database.execute(
-                "INSERT INTO docs VALUES (?, ?, ?, ?, ?)"
-                " ON CONFLICT DO UPDATE SET version = excluded.version, body = excluded.body WHERE version = ?",
-                (*key, doc.version, doc.body, doc.version - 1),
+                "INSERT INTO docs VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE"
+                " SET version = excluded.version, body = excluded.body, digest = excluded.digest WHERE version = ?",
+                (*_key(partition), *doc_values(doc), doc.version - 1),
             )
         return judged
 

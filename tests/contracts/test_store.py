@@ -2,7 +2,9 @@
 
 import asyncio
 import resource
+import sqlite3
 from collections.abc import AsyncIterator, Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Generic, Protocol, TypeVar
@@ -29,7 +31,7 @@ from control_plane.ports import (
 )
 from control_plane.store_rules import StoreRules, nearest_majority_s
 from core.assignments import Add, Assignment, Copy, Evict, Leader, Promote, Switchover, successor
-from core.errors import MalformedError, UnavailableError
+from core.errors import MalformedError, TwinholdError, UnavailableError
 from core.io.clock import LoopClock
 from core.io.dial import channel
 from core.names import ControlPlaneId, CopyId, DcId, NodeId, ShardId, geography_id
@@ -482,6 +484,22 @@ def test_a_database_that_is_none_is_one_line(tmp_path: Path) -> None:
         SqliteStore(tmp_path, FLEET_ON_PAPER)
 
 
+@pytest.mark.parametrize(
+    "harm",
+    [
+        pytest.param("UPDATE assignments SET epoch = 9", id="an assignment"),
+        pytest.param("UPDATE docs SET body = x'00'", id="a doc"),
+    ],
+)
+def test_a_record_that_is_not_what_was_written_is_never_served(tmp_path: Path, harm: str) -> None:
+    _serve_once(tmp_path, born(1))
+    with closing(sqlite3.connect(tmp_path / DATABASE)) as database:
+        database.execute(harm)
+        database.commit()
+    with pytest.raises(TwinholdError, match="damaged"):
+        SqliteStore(tmp_path, FLEET_ON_PAPER)
+
+
 def test_a_directory_has_one_store(tmp_path: Path) -> None:
     store = SqliteStore(tmp_path, FLEET_ON_PAPER)
     with pytest.raises(UnavailableError, match="in use by another process"):
@@ -497,5 +515,6 @@ def test_a_directory_of_another_fleet_is_refused(tmp_path: Path) -> None:
 
 def _serve_once(directory: Path, row: Row) -> None:
     store = SqliteStore(directory, FLEET_ON_PAPER)
-    assert store.transact([lambda store: store.write(EU, 1, [row], [])]) == [(Applied(),)]
+    doc = Doc(f"cordons/{row.new.epoch}", 1, b"x")
+    assert store.transact([lambda store: store.write(EU, 1, [row], [doc])]) == [(Applied(), Applied())]
     store.close()
