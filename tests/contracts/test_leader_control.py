@@ -22,7 +22,7 @@ from twinhold.v1 import errors_pb2
 from twinhold.v1 import node_service_pb2 as pb
 from twinhold.v1 import node_service_pb2_grpc as pb_grpc
 
-FLEET = small_fleet(46)
+FLEET = small_fleet(146)
 HERE = NodeId("fra1-c1")
 FIRST, SECOND = FLEET.control_planes[:2]
 FRA, AMS = Copy(HERE, CopyId("a.1")), Copy(NodeId("ams1-c1"), CopyId("b.1"))

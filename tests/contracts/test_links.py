@@ -23,7 +23,7 @@ from nodes.ports import Inbox
 from nodes.records import Generation
 from tests.fleets import small_fleet
 
-FLEET = small_fleet(44)
+FLEET = small_fleet(147)
 AMS, FRA = NodeId("ams1-c1"), NodeId("fra1-c1")
 PATIENCE_S = 10.0
 GEN = Generation(1, 1, 1)

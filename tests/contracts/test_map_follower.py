@@ -24,7 +24,7 @@ from nodes.io.map_follower import MapFollower
 from tests.fleets import small_fleet
 from twinhold.v1 import assignment_service_pb2 as pb
 
-FLEET = small_fleet(45)
+FLEET = small_fleet(145)
 HERE = NodeId("fra1-c1")
 FIRST, SECOND = FLEET.control_planes[:2]
 FRA, AMS = Copy(HERE, CopyId("a.1")), Copy(NodeId("ams1-c1"), CopyId("b.1"))

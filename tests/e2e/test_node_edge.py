@@ -43,7 +43,7 @@ RETRY_S = 0.02
 
 
 def fleet() -> Topology:
-    drawn = small_fleet(44)
+    drawn = small_fleet(148)
     return replace(drawn, control_planes=drawn.control_planes[2:])
 
 
