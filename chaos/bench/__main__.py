@@ -39,26 +39,27 @@ def main(names: list[str]) -> int:
     if unknown:
         print(f"unknown group {unknown[0]!r}: one of {', '.join(GROUPS)}", file=sys.stderr)
         return 2
-    for name in names or list(GROUPS):
+    try:
+        uvloop.run(_measured(names or list(GROUPS)))
+    except TwinholdError as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    return 0
+
+
+async def _measured(names: list[str]) -> None:
+    """Measure one group after the other, all on one loop: gRPC does not survive a second one."""
+    for name in names:
         begun = time.monotonic()
         print(f"--- {name}", flush=True)
-        try:
-            figures = uvloop.run(_measured(GROUPS[name]))
-        except TwinholdError as error:
-            print(f"{name}: {error}", file=sys.stderr)
-            return 1
-        except KeyboardInterrupt:
-            print("interrupted", file=sys.stderr)
-            return 130
+        figures = await GROUPS[name]()
         merged(RESULT, figures)
         for key, value in figures.items():
             print(f"{key} = {value:.4g}")
         print(f"({time.monotonic() - begun:.0f} s)", flush=True)
-    return 0
-
-
-async def _measured(group: Callable[[], Awaitable[dict[str, float]]]) -> dict[str, float]:
-    return await group()
 
 
 if __name__ == "__main__":
