@@ -160,6 +160,7 @@ class Link:
     def _say_down(self, *, refused: bool) -> None:
         if self._told_up:
             self._told_up = False
+            tell("link.down", peer=self.peer.id, refused=refused)
             self._inbox.down(self.peer.id, refused)
 
     async def _tend(self) -> None:
@@ -187,7 +188,6 @@ class Link:
         if self._told_up:
             refused = await gone(self.peer.host, self.peer.port, timers=self._timers, trip=self._trip)
             if self._stream is None:
-                tell("link.down", peer=self.peer.id, refused=refused)
                 self._say_down(refused=refused)
 
     async def _open(self) -> None:
