@@ -9,7 +9,8 @@ from collections.abc import Callable
 
 from core.io.clock import boottime_s
 
-TICK_S = 0.05
+TICKS = 2.5
+"""Looks per step that counts."""
 
 
 class JumpWatch:
@@ -18,11 +19,16 @@ class JumpWatch:
     Args:
         jump_s: a step above this counts: L/4.
         woke: told the step, in seconds, before the callback that found it goes on.
+        late: told by how many seconds each regular look came too late: the loop's lag.
     """
 
-    def __init__(self, jump_s: float, woke: Callable[[float], None]) -> None:
-        self._limit_s = TICK_S + jump_s
+    def __init__(
+        self, jump_s: float, woke: Callable[[float], None], late: Callable[[float], None] = lambda late_s: None
+    ) -> None:
+        self._tick_s = jump_s / TICKS
+        self._limit_s = self._tick_s + jump_s
         self._woke = woke
+        self._late = late
         self._seen_at = boottime_s()
 
     def check(self) -> None:
@@ -38,4 +44,5 @@ class JumpWatch:
         while True:
             self.check()
             self._seen_at = boottime_s()
-            await asyncio.sleep(TICK_S)
+            await asyncio.sleep(self._tick_s)
+            self._late(max(0.0, boottime_s() - self._seen_at - self._tick_s))

@@ -1,12 +1,10 @@
 """How long the loop's steps are, and what the process costs: measured, reported, and a reason to be relieved."""
 
-import asyncio
 import time
 
 from core.io.clock import boottime_s
 from nodes.io.report_book import Health
 
-TICK_S = 0.05
 WINDOW_S = 1.0
 LOAD_WINDOW_S = 10.0
 WINDOWS_TO_COMPLAIN = 3
@@ -26,22 +24,20 @@ class LagMeter:
         self._limit_s = limit_s
         self._worst_s = 0.0
         self._bad_windows = 0
+        self._window_at = self._load_at = boottime_s()
+        self._cpu_s = time.process_time()
 
-    async def run(self) -> None:
-        """Measure until cancelled."""
-        window_at, load_at, cpu_s = boottime_s(), boottime_s(), time.process_time()
-        while True:
-            before = boottime_s()
-            await asyncio.sleep(TICK_S)
-            now = boottime_s()
-            self._worst_s = max(self._worst_s, now - before - TICK_S)
-            if now - window_at >= WINDOW_S:
-                window_at = now
-                self._judge()
-            if now - load_at >= LOAD_WINDOW_S:
-                used_s = time.process_time()
-                self._health.load = (used_s - cpu_s) / (now - load_at)
-                load_at, cpu_s = now, used_s
+    def late(self, late_s: float) -> None:
+        """Take by how much a regular callback was late."""
+        now = boottime_s()
+        self._worst_s = max(self._worst_s, late_s)
+        if now - self._window_at >= WINDOW_S:
+            self._window_at = now
+            self._judge()
+        if now - self._load_at >= LOAD_WINDOW_S:
+            cpu_s = time.process_time()
+            self._health.load = (cpu_s - self._cpu_s) / (now - self._load_at)
+            self._load_at, self._cpu_s = now, cpu_s
 
     def _judge(self) -> None:
         bad = self._worst_s > self._limit_s
