@@ -43,7 +43,7 @@ def assignment(row: Sequence[Value]) -> Assignment:
     """
     shard, kind, incarnation, epoch, primary_node, primary_copy, standby_node, standby_copy, reason, digest = row
     if digest != _digest(row[:-1]):
-        raise _damaged(f"shards/{shard}")
+        raise _damaged(f"shards/{shard!s}")
     return Assignment(
         ShardId(int(shard or 0)),
         Kind(kind),

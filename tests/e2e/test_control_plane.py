@@ -219,7 +219,7 @@ async def test_without_its_store_a_leader_still_answers_and_says_that_it_can_t_w
     fleet.store.freeze()
     refusal = await refused(
         dc_grpc.DataCenterServiceStub(fleet.lines[leader]).UncordonDataCenter(
-            dc_pb.UncordonDataCenterRequest(name="dataCenters/waw1", request_id=fresh_id()), timeout=CALL_S
+            dc_pb.UncordonDataCenterRequest(name="dataCenters/waw1", request_id=fresh_id()), timeout=START_S
         )
     )
     assert refusal.code in {"UNKNOWN", "UNAVAILABLE"}
