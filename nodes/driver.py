@@ -113,6 +113,7 @@ class NodeDriver:
             turn=self._turn,
             tell=tell,
             partners=self.partners,
+            grants=self._grants,
             swept=self._sweep,
             jumped=self._thaw,
         )
@@ -257,7 +258,7 @@ class NodeDriver:
 
     def _message(self, peer: NodeId, message: Message) -> None:
         if isinstance(message, Heartbeat):
-            self._pulse.asked(peer, message, lambda shard, fence: self._grants(shard, peer, fence))
+            self._pulse.asked(peer, message)
             return
         if isinstance(message, HeartbeatReply):
             if self._pulse.granted(peer, message):

@@ -38,6 +38,10 @@ class Link:
     their_version: int = 0
     their_wanted: tuple[tuple[ShardId, Fence], ...] = ()
     replied: float = NEVER_HEARD
+    owed: Heartbeat | None = None
+    """A heartbeat of the peer that is answered with our next one: nothing in it is new to us."""
+    answered: int = 0
+    """Heartbeats answered at once since the link came up, so that its round trip can be measured."""
     held: dict[ShardId, tuple[Fence, float]] = field(default_factory=dict)
     trips_s: list[float] = field(default_factory=list)
 
@@ -54,6 +58,13 @@ class Link:
     def beat(self, now: float) -> Heartbeat:
         """Make the next heartbeat."""
         return Heartbeat(now, self.version, None if self.known else tuple(self.wanted.items()))
+
+    def may_wait(self, m: Heartbeat) -> bool:
+        """Say whether the answer may go with our next heartbeat: half the messages, and a lease a little older.
+
+        What is asked for the first time is answered at once, and so are the first heartbeats of a link.
+        """
+        return m.wanted is None and m.version == self.their_version and self.answered > 2 * TRIPS_MEASURED
 
     def asked(self, m: Heartbeat, now: float, grants: Callable[[ShardId, Fence], bool]) -> HeartbeatReply:
         """Answer a peer's heartbeat: everything on its list is granted, except what is named."""

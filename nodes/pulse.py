@@ -8,7 +8,7 @@ from core.ports import Clock, Timer
 from core.timers import Timers
 from core.topology import Topology, rtt_s
 from nodes.frames import Heartbeat, HeartbeatReply
-from nodes.link import LinkTable
+from nodes.link import Link, LinkTable
 from nodes.pair_rules import lease_granted_s
 from nodes.turn import Turn
 from nodes.views import Observation
@@ -32,6 +32,7 @@ class Pulse:
         turn: Turn,
         tell: Tell,
         partners: Callable[[], frozenset[NodeId]],
+        grants: Callable[[ShardId, NodeId, Fence], bool],
         swept: Callable[[float], None],
         jumped: Callable[[float], None],
     ) -> None:
@@ -43,6 +44,7 @@ class Pulse:
         self._turn = turn
         self._tell = tell
         self._partners = partners
+        self._grants = grants
         self._swept = swept
         self._jumped = jumped
         self._beating: Timer | None = None
@@ -79,6 +81,7 @@ class Pulse:
         link = self._links.watch(peer, self._clock.now())
         link.up, link.refused, link.known = True, False, False
         link.trips_s.clear()
+        link.owed, link.answered = None, 0
         self._measured.discard(peer)
 
     def down(self, peer: NodeId, refused: bool) -> None:
@@ -91,10 +94,16 @@ class Pulse:
         now = self._clock.now()
         self._links.watch(peer, now).heard = now
 
-    def asked(self, peer: NodeId, m: Heartbeat, grants: Callable[[ShardId, Fence], bool]) -> None:
-        """Answer a heartbeat."""
+    def asked(self, peer: NodeId, m: Heartbeat) -> None:
+        """Answer a heartbeat: at once, or with our own next one."""
         now = self._clock.now()
-        self._turn.send(peer, self._links.watch(peer, now).asked(m, now, grants), bulk=False)
+        link = self._links.watch(peer, now)
+        link.heard = now
+        if link.may_wait(m):
+            link.owed = m
+            return
+        link.answered += 1
+        self._answer(link, m, now)
 
     def granted(self, peer: NodeId, m: HeartbeatReply) -> bool:
         """Take an answer; says whether a lease was won or prolonged."""
@@ -131,10 +140,17 @@ class Pulse:
             self._turn.send(peer, self._links.watch(peer, now).beat(now), bulk=False)
             self._measure(peer)
         for link in self._links.all():
+            if link.owed is not None:
+                self._answer(link, link.owed, now)
             if link.peer not in partners and now > link.replied + 2 * lease_granted_s(self._timers):
                 self._links.drop(link.peer)
         self._swept(now)
         self._beating = self._clock.call_at(now + self._timers.heartbeat_s, self._beat_on)
+
+    def _answer(self, link: Link, m: Heartbeat, now: float) -> None:
+        link.owed = None
+        reply = link.asked(m, now, lambda shard, fence: self._grants(shard, link.peer, fence))
+        self._turn.send(link.peer, reply, bulk=False)
 
     def _measure(self, peer: NodeId) -> None:
         """Tell once per link what its round trip is, next to what the topology asks for."""
