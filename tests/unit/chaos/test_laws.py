@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chaos.history import Line, Post, Read
@@ -129,12 +129,14 @@ def test_a_deleted_post_still_stands_at_its_seq() -> None:
     assert judged([*GOOD[:-1], read(200, "one", None, "three", "four")]).verdict is Verdict.GOOD
 
 
+@settings(deadline=None)  # how busy the machine is must not fail a law
 @given(st.integers(0, 2**32), st.integers(1, 120))
 def test_every_history_of_a_linearizable_channel_is_good(seed: int, operations: int) -> None:
     judgement = judged(good_history(seed, operations=operations))
     assert judgement.verdict is Verdict.GOOD, judgement.findings
 
 
+@settings(deadline=None)  # how busy the machine is must not fail a law
 @given(st.integers(0, 2**32), st.integers(1, 120))
 def test_the_order_of_lines_in_the_file_means_nothing(seed: int, operations: int) -> None:
     lines = good_history(seed, operations=operations)
@@ -142,6 +144,7 @@ def test_the_order_of_lines_in_the_file_means_nothing(seed: int, operations: int
     assert judged(lines).verdict is Verdict.GOOD
 
 
+@settings(deadline=None)  # how busy the machine is must not fail a law
 @given(st.integers(0, 2**32), st.integers(10, 120), st.data())
 def test_an_acknowledged_post_taken_out_of_every_read_is_lost(seed: int, operations: int, data: st.DataObject) -> None:
     lines = good_history(seed, operations=operations)
