@@ -104,6 +104,7 @@ class NodeDriver:
         self._reported: dict[ShardId, CopyView] = {}
         self._gone: list[ShardId] = []
         self._term = 0
+        self._partners: frozenset[NodeId] | None = None
         self._pulse = Pulse(
             node=node,
             topology=topology,
@@ -115,6 +116,7 @@ class NodeDriver:
             partners=self.partners,
             grants=self._grants,
             swept=self._sweep,
+            silent=self._wake_for,
             jumped=self._thaw,
         )
 
@@ -155,7 +157,10 @@ class NodeDriver:
 
     def partners(self) -> frozenset[NodeId]:
         """Name the nodes that this one must have a stream with now; asked again after every change."""
-        return frozenset(peer for holding in self._holdings.values() for peer in holding.partners()) - {self.node}
+        if self._partners is None:
+            found = frozenset(peer for holding in self._holdings.values() for peer in holding.partners())
+            self._partners = found - {self.node}
+        return self._partners
 
     def jumped(self, step_s: float) -> None:
         """Note that the clock made a step between two loop turns: the process was stopped, or the loop blocked.
@@ -270,6 +275,12 @@ class NodeDriver:
         if holding is not None:
             holding.heard(peer, message)
 
+    def _wake_for(self, silent: frozenset[NodeId]) -> None:
+        """Let the copies that need a silent peer look at it."""
+        for holding in tuple(self._holdings.values()):
+            if not silent.isdisjoint(holding.partners()):
+                holding.wake()
+
     def _sweep(self, now: float) -> None:
         """Answer whoever waits for a lease that came, or waited too long."""
         for holding in tuple(self._waiting.values()):
@@ -322,7 +333,7 @@ class NodeDriver:
 
     def _changed(self, holding: Holding) -> None:
         """Bring leases, timed waits and the shard's own record up to date."""
-        shard = holding.shard
+        shard, self._partners = holding.shard, None
         if holding.desk.waiting.timed:
             self._waiting[shard] = holding
         else:
@@ -349,6 +360,7 @@ class NodeDriver:
     def _set_aside(self, holding: Holding) -> None:
         """Move a damaged copy that no record counts on out of the way; the next one is a new copy (I9)."""
         del self._holdings[holding.shard]
+        self._partners = None
         holding.stop()
         self._gone.append(holding.shard)
         self._journal.set_aside(holding.shard, lambda _: None)

@@ -206,6 +206,10 @@ class Holding:
 
     def _wake(self) -> None:
         self._timer = None
+        self.wake()
+
+    def wake(self) -> None:
+        """Let the machine look at what time has brought."""
         self._world.look()
         self._run(self.pair.wake(self._world.clock.now()))
 

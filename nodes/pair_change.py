@@ -134,13 +134,10 @@ def pursue(p: CopyState, now: float) -> None:
 
 
 def look_at(p: CopyState, now: float) -> float:
-    """Say when ``pursue`` may find something new although nothing happens."""
+    """Say when ``pursue`` may find something new although nothing happens; the node's pulse wakes it for silence."""
     at = min((a.retry_at for a in p.attempts.values() if a.retry_at > now), default=NEVER)
     if p.role is Role.DRAINED:
         at = min(at, p.drain_from + DRAIN_MAX_S if now < p.drain_from + DRAIN_MAX_S else NEVER)
-    for copy in p.others():
-        silent_at = p.leases.heard_at(copy.node, now) + p.timers.standby_silence_s
-        at = min(at, silent_at + 1e-6 if silent_at >= now else now + p.retry_s())
     return at
 
 

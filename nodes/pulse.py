@@ -16,6 +16,8 @@ from nodes.world import Tell
 
 LOOK_RATIO = 0.4
 """Of L/4: how often the clock is compared when nothing else happens."""
+LISTEN_GAP_S = 0.002
+"""After the moment at which a silence is long enough: rounding must not find it too short by a hair."""
 
 
 class Pulse:
@@ -34,6 +36,7 @@ class Pulse:
         partners: Callable[[], frozenset[NodeId]],
         grants: Callable[[ShardId, NodeId, Fence], bool],
         swept: Callable[[float], None],
+        silent: Callable[[frozenset[NodeId]], None],
         jumped: Callable[[float], None],
     ) -> None:
         self._node = node
@@ -46,21 +49,26 @@ class Pulse:
         self._partners = partners
         self._grants = grants
         self._swept = swept
+        self._silent = silent
         self._jumped = jumped
         self._beating: Timer | None = None
         self._looking: Timer | None = None
+        self._listening: Timer | None = None
         self._seen_at = self._jumped_at = clock.now()
         self._measured: set[NodeId] = set()
+        self._met: tuple[NodeId, ...] = ()
+        """The partners that got the last heartbeat."""
 
     def start(self) -> None:
         """Begin."""
         self._seen_at = self._clock.now()
         self._look_on()
         self._beat_on()
+        self._listen_on()
 
     def stop(self) -> None:
         """End."""
-        for timer in (self._beating, self._looking):
+        for timer in (self._beating, self._looking, self._listening):
             if timer is not None:
                 timer.cancel()
 
@@ -113,7 +121,7 @@ class Pulse:
     def observations(self) -> Sequence[Observation]:
         """Say what this node sees of its partners."""
         now, found = self._clock.now(), []
-        for peer in sorted(self._partners()):
+        for peer in self._met:
             link = self._links.watch(peer, now)
             silent_s = max(0.0, now - link.heard)
             missed = silent_s > self._timers.silence_s
@@ -136,7 +144,8 @@ class Pulse:
         """Send every partner a heartbeat; again after the interval."""
         self.look()
         now, partners = self._clock.now(), self._partners()
-        for peer in sorted(partners):
+        self._met = tuple(sorted(partners))
+        for peer in self._met:
             self._turn.send(peer, self._links.watch(peer, now).beat(now), bulk=False)
             self._measure(peer)
         for link in self._links.all():
@@ -151,6 +160,18 @@ class Pulse:
         link.owed = None
         reply = link.asked(m, now, lambda shard, fence: self._grants(shard, link.peer, fence))
         self._turn.send(link.peer, reply, bulk=False)
+
+    def _listen_on(self) -> None:
+        """Tell who is silent for too long, when the next one may be: one timer for all copies of the node."""
+        self.look()
+        now, wait_s = self._clock.now(), self._timers.standby_silence_s
+        watched = [link for link in self._links.all() if link.peer in self._partners()]
+        silent = frozenset(link.peer for link in watched if now > link.heard + wait_s)
+        if silent:
+            self._silent(silent)
+        again = [now + 2 * self._timers.heartbeat_s] if silent else []
+        due = min([link.heard + wait_s for link in watched if link.peer not in silent] + again, default=now + wait_s)
+        self._listening = self._clock.call_at(max(due, now) + LISTEN_GAP_S, self._listen_on)
 
     def _measure(self, peer: NodeId) -> None:
         """Tell once per link what its round trip is, next to what the topology asks for."""
