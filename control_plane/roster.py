@@ -12,8 +12,9 @@ from core.names import ControlPlaneId, NodeId, ShardId
 from core.timers import Timers
 from core.topology import Topology
 
-MISSED_REPORTS = 3
-"""An observer is fresh when its last report is at most this many probe intervals old."""
+MISSED_REPORTS = 5
+"""An observer is fresh when its last report is at most this many probe intervals old; without news one comes every
+second or third interval."""
 FRESH_S = 0.3
 """And always when it is at most this old: a busy machine is late by as much."""
 

@@ -42,6 +42,7 @@ from nodes.views import (
 from nodes.world import Tell, World
 
 SNAPSHOT_ENTRIES = 5_000
+PROGRESS_S = 2.0
 TENANTS_CACHED = 65_536
 FIRST = Fence(1, 1)
 NOTHING = Generation(0, 0, 0)
@@ -102,6 +103,9 @@ class NodeDriver:
         self._waiting: dict[ShardId, Holding] = {}
         self._wanted: dict[ShardId, frozenset[NodeId]] = {}
         self._reported: dict[ShardId, CopyView] = {}
+        self._touched: set[ShardId] = set()
+        """Copies whose role, record, learner or complaint may have changed since the last report."""
+        self._progress_at = 0.0
         self._gone: list[ShardId] = []
         self._term = 0
         self._partners: frozenset[NodeId] | None = None
@@ -235,15 +239,27 @@ class NodeDriver:
         return [self._transfer(order) for order in orders]
 
     def report(self, *, complete: bool) -> Sequence[CopyView]:
-        """List the copies: all, or those that changed since the last call."""
-        views = {shard: holding.view() for shard, holding in self._holdings.items()}
+        """List the copies: all, or those that changed since the last call.
+
+        How far a journal has come is no news by itself: that is told once in ``PROGRESS_S``, so that a busy fleet's
+        control planes hear of changes and not of writes.
+        """
+        now = self._clock.now()
+        whole = complete or now >= self._progress_at
+        if whole:
+            self._progress_at = now + PROGRESS_S
+        shards = self._holdings if whole else self._touched & self._holdings.keys()
+        views = {shard: self._holdings[shard].view() for shard in shards}
         changed = [view for shard, view in views.items() if complete or self._reported.get(shard) != view]
-        self._reported = views
+        self._reported.update(views)
+        self._touched = {view.shard for view in views.values() if view.learner is not None or _unsettled(view)}
         return changed
 
     def gone(self) -> Sequence[ShardId]:
         """List the shards whose copy is no longer held, since the last call."""
         gone, self._gone = self._gone, []
+        for shard in gone:
+            self._reported.pop(shard, None)
         return gone
 
     def observations(self) -> Sequence[Observation]:
@@ -415,3 +431,8 @@ class NodeDriver:
             raise MalformedError("target", order.target, expected="a node of the fleet")
         refusal = holding.order(Ordered(order.order, order.base, order.target))
         return TransferResult(order.shard, not refusal, refusal)
+
+
+def _unsettled(view: CopyView) -> bool:
+    """Say whether a copy is on its way to serving."""
+    return view.role in (Role.PRIMARY, Role.PROMOTED, Role.DRAINED) and not view.serving

@@ -21,8 +21,9 @@ class Beat:
         self._offset_s = interval_s * phase
 
     def next_in_s(self) -> float:
-        """Say how long it is to the next moment."""
-        return self._interval_s - (boottime_s() - self._offset_s) % self._interval_s
+        """Say how long it is to the next moment; one that is nearly there counts as past: a loop may wake early."""
+        rest_s = self._interval_s - (boottime_s() - self._offset_s) % self._interval_s
+        return rest_s if rest_s > self._interval_s / 10 else rest_s + self._interval_s
 
     async def after(self, wait_s: float) -> None:
         """Wait until the moment nearest to ``wait_s`` from now; exactly so long where that is less than an interval."""

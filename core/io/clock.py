@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable
+from math import ceil
 
 
 def boottime_s() -> float:
@@ -31,8 +32,12 @@ class LoopClock:
         return time.time_ns() // 1_000_000
 
     def call_at(self, when: float, callback: Callable[[], None]) -> asyncio.TimerHandle:
-        """Run ``callback`` once ``now() >= when``."""
-        return self._loop.call_later(max(0.0, when - boottime_s()), self._due, callback)
+        """Run ``callback`` once ``now() >= when``.
+
+        uvloop rounds a wait to the nearest millisecond; one that ends too early would be asked for again and again.
+        """
+        wait_ms = max(0, ceil((when - boottime_s()) * 1000))
+        return self._loop.call_later(wait_ms / 1000, self._due, callback)
 
     def later(self, callback: Callable[[], None]) -> None:
         """Run ``callback`` at the next turn."""

@@ -22,6 +22,8 @@ CHANNEL_OPTIONS: Mapping[str, int] = MappingProxyType(
         "grpc.keepalive_timeout_ms": 2_000,
         "grpc.http2.ping_timeout_ms": 2_000,
         "grpc.http2.max_pings_without_data": 0,
+        # A heartbeat must not cause a ping that measures bandwidth: small messages, a fixed window.
+        "grpc.http2.bdp_probe": 0,
         # With the defaults (1 s growing to 120 s) a peer that was dead for 48 s is usable 18-25 s after its return.
         "grpc.initial_reconnect_backoff_ms": 50,
         "grpc.min_reconnect_backoff_ms": 200,

@@ -29,6 +29,8 @@ SERVER_OPTIONS: Mapping[str, int] = MappingProxyType(
         "grpc.http2.max_ping_strikes": 0,
         "grpc.http2.min_ping_interval_without_data_ms": 1_000,
         "grpc.http2.ping_timeout_ms": 2_000,
+        # A heartbeat must not cause a ping that measures bandwidth: small messages, a fixed window.
+        "grpc.http2.bdp_probe": 0,
         # Of 4,000 streams opened at once 537 failed until these two were raised (a fleet reconnects all at once).
         "grpc.server.max_pending_requests": 100_000,
         "grpc.server.max_pending_requests_hard_limit": 200_000,

@@ -62,6 +62,13 @@ class Health:
     """Not empty: the node asks to be relieved."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    sight: Sight
+    silent_ms: int
+    paired: bool
+
+
 class ReportBook:
     """Collects what the driver and the observers know, and composes messages.
 
@@ -155,32 +162,29 @@ class ReportBook:
         )
 
     def stirred(self, page: Page, sightings: Iterable[tuple[NodeId | ControlPlaneId, Sighting]]) -> bool:
-        """Say whether something is seen otherwise than this stream was told: that can't wait."""
-        return any(page.told.get(target) != sight for target, (sight, _) in self._seen(sightings).items())
+        """Say whether a copy changed, or something is seen otherwise than this stream was told: that can't wait."""
+        if page.copies or page.gone:
+            return True
+        return any(page.told.get(target) != seen.sight for target, seen in self._seen(sightings).items())
 
     def _news(self, page: Page, sightings: Iterable[tuple[NodeId | ControlPlaneId, Sighting]]) -> list[pb.Observation]:
-        seen = self._seen(sightings)
+        everything = self._seen(sightings)
         news = [
-            one for target, (sight, one) in seen.items() if sight is not Sight.ALIVE or page.told.get(target) != sight
+            observation(target, seen.sight, silent_ms=seen.silent_ms, paired=seen.paired)
+            for target, seen in everything.items()
+            if seen.sight is not Sight.ALIVE or page.told.get(target) != seen.sight
         ]
-        page.told = {target: sight for target, (sight, _) in seen.items()}
+        page.told = {target: seen.sight for target, seen in everything.items()}
         return news
 
-    def _seen(
-        self, sightings: Iterable[tuple[NodeId | ControlPlaneId, Sighting]]
-    ) -> dict[str, tuple[Sight, pb.Observation]]:
+    def _seen(self, sightings: Iterable[tuple[NodeId | ControlPlaneId, Sighting]]) -> dict[str, _Seen]:
         now, timers = self._clock.now(), self._timers
-        seen: dict[str, tuple[Sight, pb.Observation]] = {}
-        for target, sighting in sightings:
-            sight = sighting.sight(now, timers)
-            silent_ms = round(sighting.silent_s(now) * 1000)
-            seen[target] = (sight, observation(target, sight, silent_ms=silent_ms, paired=False))
+        seen: dict[str, _Seen] = {
+            target: _Seen(sighting.sight(now, timers), round(sighting.silent_s(now) * 1000), paired=False)
+            for target, sighting in sightings
+        }
         for partner in self._driver.observations():
             silent_s = timers.silence_s if partner.missed else partner.silent_ms / 1000
             sight = judged(silent_s, refused=partner.refused, beat_s=timers.heartbeat_s, timers=timers)
-            paired = partner.missed or partner.refused
-            seen[partner.node] = (
-                sight,
-                observation(partner.node, sight, silent_ms=partner.silent_ms, paired=paired),
-            )
+            seen[partner.node] = _Seen(sight, partner.silent_ms, paired=partner.missed or partner.refused)
         return seen

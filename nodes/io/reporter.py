@@ -30,6 +30,8 @@ REGISTER_S = 2.0
 UNANSWERED_MAX = 16
 """Messages that may be on their way to a control plane; a frozen one gets no more."""
 RECORD_VERSION = 1
+FOLLOWER_BEATS = 3
+"""Without news, a control plane that does not lead hears of this node only so often."""
 
 
 class Reporter:
@@ -121,11 +123,13 @@ class Reporter:
         beats = 0
         try:
             while not any(end.done() for end in ends):
+                self._collect()
                 sightings = self._sightings()
-                due = control_plane == self._control_planes.leader or beats % QUIET_BEATS == 0
+                quiet = QUIET_BEATS if control_plane == self._control_planes.leader else FOLLOWER_BEATS
+                due = beats % quiet == 0
                 room = page.sequence - answered[0] < UNANSWERED_MAX
                 if room and (due or self._book.stirred(page, sightings)):
-                    out.put(self._composed(page, sightings))
+                    out.put(self._book.compose(page, sightings, self._revision()))
                 beats += 1
                 await asyncio.wait(ends, timeout=self._beat.next_in_s(), return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -136,12 +140,12 @@ class Reporter:
             await asyncio.gather(*ends, return_exceptions=True)
             call.cancel()
 
-    def _composed(self, page: Page, sightings: Sightings) -> pb.ReportRequest:
+    def _collect(self) -> None:
+        """Ask the driver for news, once for all streams."""
         now = self._clock.now()
         if now - self._collected_at > self._timers.probe_s / 2:
             self._book.collect()
             self._collected_at = now
-        return self._book.compose(page, sightings, self._revision())
 
     def _sightings(self) -> Sightings:
         seen: Sightings = list(self._probed().items())

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from control_plane.roster import Roster
+from control_plane.roster import MISSED_REPORTS, Roster
 from control_plane.verdicts import DcLost, Judgement, Known, NodeLost, Settling, Verdicts, Withheld
 from control_plane.views import Observation, ReportView, Sight
 from core.assignments import Fence
@@ -164,9 +164,9 @@ def test_an_observer_that_was_not_heard_lately_has_no_vote() -> None:
     court = Court()
     accused(court, Sight.SILENT, "fra1-c1", "fra1-c2")
     for observer in EU_OBSERVERS:
-        court.roster.nodes[observer].heard_at = court.now - 3.1 * TIMERS.probe_s
+        court.roster.nodes[observer].heard_at = court.now - (MISSED_REPORTS + 0.1) * TIMERS.probe_s
     for far in ("iad1-c1", "iad1-c2", "pdx1-c1", "pdx1-c2"):
-        court.roster.nodes[NodeId(far)].heard_at = court.now - 3.1 * TIMERS.probe_s
+        court.roster.nodes[NodeId(far)].heard_at = court.now - (MISSED_REPORTS + 0.1) * TIMERS.probe_s
     assert not [j for j in court.judge() if isinstance(j, DcLost | NodeLost)]
 
 
