@@ -59,6 +59,10 @@ class ScriptedControlPlane(pb_grpc.NodeServiceServicer):
         self.copies: dict[tuple[NodeId, ShardId], pb.CopyReport] = {}
         self.sights: dict[tuple[NodeId, str], pb.Observation] = {}
 
+    def copy(self, node: NodeId, shard: ShardId) -> pb.CopyReport:
+        """Look up what a node reported of a copy; an empty report as long as it did not."""
+        return self.copies.get((node, shard), pb.CopyReport())
+
     async def start(self) -> None:
         """Listen."""
         self._server = Server(self._here.host, self._here.port, LoopbackPolicy())

@@ -153,7 +153,7 @@ async def test_posts_are_answered_read_back_and_held_by_both(pair: TwoNodes) -> 
     answers = [await pair.submit(FRA, post(f"post {number}")) for number in range(5)]
     assert {answer.position.shard for answer in answers} == {pair.shard}
     assert await pair.posts(FRA) == [f"post {number}" for number in range(5)]
-    await until(lambda: pair.control.copies[(AMS, pair.shard)].last_lsn >= answers[-1].position.lsn)
+    await until(lambda: pair.control.copy(AMS, pair.shard).last_lsn >= answers[-1].position.lsn)
 
 
 async def test_a_session_answers_every_ticket_once_and_errors_as_fields(pair: TwoNodes) -> None:
@@ -305,7 +305,7 @@ async def test_a_primary_that_was_frozen_and_replaced_serves_nothing_and_follows
     pair.control.promote(pair.shard)
     await pair.submit_until_done(AMS, post("meanwhile"))
     pair.processes[FRA].thaw()
-    await until(lambda: pair.control.copies[(FRA, pair.shard)].role == node_pb.CopyReport.ROLE_OUT)
+    await until(lambda: pair.control.copy(FRA, pair.shard).role == node_pb.CopyReport.ROLE_OUT)
     with pytest.raises(TwinholdError) as caught:
         await pair.submit(FRA, post("too late"))
     assert caught.value.facts["owner"] == AMS
