@@ -24,7 +24,7 @@ SET_UP_S = 120.0
 STOP_S = 45.0
 AUDIT_S = 120.0
 IDLE_S = 3.0
-QUIET_S = 1.0
+QUIET_S = 5.0
 """Between the tenants' creation and the measurement of the idle fleet."""
 
 

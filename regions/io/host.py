@@ -162,6 +162,13 @@ class Host:
                 async with asyncio.timeout(LOOK_S):
                     await self._deaths.wait()
 
+    async def ended(self, name: str) -> int:
+        """Wait for the forkserver's word of how a dead process ended: the kernel shows the death a little earlier."""
+        while (code := self.exit_code(name)) is None:
+            self._deaths.clear()
+            await self._deaths.wait()
+        return code
+
     async def end(self, *, grace_s: float) -> None:
         """End every process: politely, then not."""
         names = list(self._children)

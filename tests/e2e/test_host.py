@@ -55,7 +55,7 @@ async def test_one_of_a_group_is_killed_alone_and_started_again(host: Host, tmp_
     host.signal(DC[:1], signal.SIGKILL)
     await host.reached(State.DEAD, DC[:1])
     assert (host.state(DC[0]), host.state(DC[1])) == (State.DEAD, State.RUNNING)
-    assert host.exit_code(DC[0]) == -signal.SIGKILL
+    assert await host.ended(DC[0]) == -signal.SIGKILL
     (pid,) = await begin(host, DC[:1], tmp_path)
     second = host.pid(DC[1])
     assert second is not None
@@ -71,7 +71,7 @@ async def test_whoever_does_not_end_politely_is_killed(host: Host, tmp_path: Pat
 async def test_a_process_that_fails_leaves_its_words_and_its_code(host: Host, tmp_path: Path) -> None:
     await begin(host, ["fra1-c1"], tmp_path, "fail")
     await host.reached(State.DEAD, ["fra1-c1"])
-    assert host.exit_code("fra1-c1") == 3
+    assert await host.ended("fra1-c1") == 3
     assert (tmp_path / "fra1-c1" / "output.log").read_text() == "no luck today\n"
 
 
