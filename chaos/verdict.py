@@ -8,6 +8,7 @@ a fleet that was steady before the first fault.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
+from math import sqrt
 from typing import assert_never
 
 from chaos.faults import Deed
@@ -178,11 +179,21 @@ def _unsteady(run: Run) -> Iterator[Cause]:
         yield Cause("unsteady before the first fault", "operations failed", "see log.jsonl of the nodes")
     rate = sum(second.writes_per_s for second in steady) / len(steady)
     asked = run.scenario.load.writes_per_s
-    if rate < STEADY_RATE_MIN * asked:
+    if rate < steady_rate_min(asked, seconds=len(steady)):
         yield Cause("unsteady before the first fault", f"{rate:.0f} writes/s acknowledged of {asked} asked", remedy)
     p99_ms = percentile([second.write_p99_ms for second in steady], 0.5)
     if p99_ms > STEADY_P99_MAX_MS:
         yield Cause("unsteady before the first fault", f"writes took {p99_ms:.0f} ms at p99", remedy)
+
+
+def steady_rate_min(asked_per_s: float, *, seconds: int) -> float:
+    """Say how many writes per second must be acknowledged, seen over so many seconds.
+
+    Writes begin at random moments, so a short look at a small load sees fewer by chance alone: a count of n spreads by
+    the root of n (Poisson), and three of those are allowed where that is more than the tenth that always is.
+    """
+    count = asked_per_s * seconds
+    return min(STEADY_RATE_MIN * asked_per_s, (count - 3 * sqrt(count)) / seconds)
 
 
 def document(run: Run, judged: Verdict) -> dict[str, object]:

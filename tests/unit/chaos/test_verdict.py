@@ -10,7 +10,7 @@ from chaos.judgement import Finding, Law
 from chaos.judgement import Verdict as Word
 from chaos.probes import Gaps
 from chaos.run import Run
-from chaos.verdict import Outcome, document, verdict
+from chaos.verdict import Outcome, document, steady_rate_min, verdict
 from tests.unit.chaos.runs import DRAIN, JUDGEMENT, KILL, PAUSE, RUN, second
 
 LOST = replace(
@@ -89,3 +89,8 @@ def test_the_document_has_what_programs_read() -> None:
     assert drain["kind"] == DRAIN.deed.value
     assert found["bystanders"] == {"operations": 80_112, "failed": 0}
     assert set(found["load"]) == {"late_ratio", "writes_per_s", "p99_ms"}
+
+
+def test_a_short_look_at_a_small_load_allows_for_chance_and_a_long_one_does_not() -> None:
+    assert steady_rate_min(40, seconds=2) < 30
+    assert steady_rate_min(300, seconds=9) == pytest.approx(270)
