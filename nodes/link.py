@@ -67,8 +67,10 @@ class Link:
         return m.wanted is None and m.version == self.their_version and self.answered > 2 * TRIPS_MEASURED
 
     def asked(self, m: Heartbeat, now: float, grants: Callable[[ShardId, Fence], bool]) -> HeartbeatReply:
-        """Answer a peer's heartbeat: everything on its list is granted, except what is named."""
-        self.heard = now
+        """Answer a peer's heartbeat: everything on its list is granted, except what is named.
+
+        It may be given a beat after the heartbeat came, so it is no sign of life: whoever takes the frame notes that.
+        """
         if m.wanted is not None:
             self.their_version, self.their_wanted = m.version, m.wanted
         if m.version != self.their_version:

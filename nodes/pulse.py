@@ -106,7 +106,6 @@ class Pulse:
         """Answer a heartbeat: at once, or with our own next one."""
         now = self._clock.now()
         link = self._links.watch(peer, now)
-        link.heard = now
         if link.may_wait(m):
             link.owed = m
             return

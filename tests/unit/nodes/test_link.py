@@ -117,3 +117,9 @@ def test_no_lease_outlives_its_grantors_wait_on_clocks_within_rho(
     held_until = link.held[SHARD][1] / holder_rate
     waits_until = (grantor.replied + lease_granted_s(TIMERS) - offset) / grantor_rate
     assert held_until <= waits_until + 1e-6
+
+
+def test_an_answer_that_waited_for_our_own_beat_is_no_sign_of_life() -> None:
+    link = Link(ME, TIMERS, 1.0, 5)
+    link.asked(Link(PEER, TIMERS, 0.0, 7).beat(1.0), 1.2, lambda shard, fence: True)
+    assert link.heard == 1.0
