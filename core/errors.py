@@ -19,6 +19,7 @@
     |   `-- PositionGoneError          OUT_OF_RANGE         POSITION_GONE
     |-- NotOwnerError              go elsewhere: FAILED_PRECONDITION  NOT_OWNER (+ the new owner)
     |-- NotLeaderError             go elsewhere: FAILED_PRECONDITION  NOT_LEADER (+ the leader)
+    |-- AnswerTooLargeError        go elsewhere: FAILED_PRECONDITION  ANSWER_TOO_LARGE (ask by Query, which streams)
     |-- UnavailableError           wait and retry: UNAVAILABLE  UNAVAILABLE, STRICT_SOLO, STOPPED, ...
     |-- OverloadedError            wait and retry: RESOURCE_EXHAUSTED  OVERLOADED, QUOTA (+ RetryInfo)
     |-- UnknownOutcomeError        it may have happened: UNKNOWN  UNKNOWN_OUTCOME (retry under the same request id)
@@ -180,6 +181,21 @@ class NotLeaderError(TwinholdError):
     reason = "NOT_LEADER"
 
 
+class AnswerTooLargeError(TwinholdError):
+    """What was read is too large for a session: ask by Query, which streams."""
+
+    code = "FAILED_PRECONDITION"
+    reason = "ANSWER_TOO_LARGE"
+
+    def __init__(self, *, size_bytes: int, limit_bytes: int) -> None:
+        super().__init__(
+            f"the answer has {size_bytes} bytes, and a session carries one part of at most {limit_bytes}: "
+            "ask by Query, which streams",
+            size_bytes=size_bytes,
+            limit_bytes=limit_bytes,
+        )
+
+
 class UnavailableError(TwinholdError):
     """Certainly not done, and worth another try: ``reason`` says why it could not be done now."""
 
@@ -249,6 +265,7 @@ _KINDS: tuple[type[TwinholdError], ...] = (
     PositionGoneError,
     NotOwnerError,
     NotLeaderError,
+    AnswerTooLargeError,
     UnknownOutcomeError,
     RefusedBySafetyError,
     DamagedError,

@@ -82,6 +82,8 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     """A copy's record does not match its checksum."""
     REASON_INTERNAL: _Reason.ValueType  # 29
     """A fault of ours."""
+    REASON_ANSWER_TOO_LARGE: _Reason.ValueType  # 30
+    """The answer is too large for a session: ask by Query, which streams; metadata has "size_bytes" and "limit_bytes"."""
 
 class Reason(_Reason, metaclass=_ReasonEnumTypeWrapper):
     """Why a call failed, for programs: the value of google.rpc.ErrorInfo.reason, without the prefix.
@@ -148,4 +150,6 @@ REASON_DATA_DAMAGED: Reason.ValueType  # 28
 """A copy's record does not match its checksum."""
 REASON_INTERNAL: Reason.ValueType  # 29
 """A fault of ours."""
+REASON_ANSWER_TOO_LARGE: Reason.ValueType  # 30
+"""The answer is too large for a session: ask by Query, which streams; metadata has "size_bytes" and "limit_bytes"."""
 Global___Reason: _TypeAlias = Reason  # noqa: Y015

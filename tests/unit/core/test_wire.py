@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.assignments import Assignment, Copy
-from core.errors import MalformedError, OverloadedError
+from core.errors import AnswerTooLargeError, MalformedError, OverloadedError
 from core.fleet_map import Delta, Revision
 from core.names import CopyId, GeographyId, NodeId, ShardId, TenantName
 from core.topology import Kind
@@ -76,3 +76,10 @@ def test_an_error_in_a_field_comes_back_as_its_own_class() -> None:
     seen = error_of_command(command_error(OverloadedError("wait", retry_after_s=0.25, tenant="tenants/eu/a")))
     assert isinstance(seen, OverloadedError)
     assert (seen.retry_after_s, seen.facts, seen.reason) == (0.25, {"tenant": "tenants/eu/a"}, "OVERLOADED")
+
+
+def test_an_answer_that_is_too_large_says_how_large_it_was_and_where_to_ask() -> None:
+    seen = error_of_command(command_error(AnswerTooLargeError(size_bytes=70_000, limit_bytes=65_536)))
+    assert isinstance(seen, AnswerTooLargeError)
+    assert seen.facts == {"size_bytes": "70000", "limit_bytes": "65536"}
+    assert "ask by Query" in seen.message
