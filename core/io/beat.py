@@ -5,27 +5,35 @@ A wake-up costs more than what is done in it; and a phase of its own keeps the p
 
 import asyncio
 
-from core.io.clock import boottime_s
+from core.io.clock import LoopClock
+from core.rhythm import Rhythm
 
 
 class Beat:
-    """Moments ``interval_s`` apart.
+    """What a process does regularly, it does at the moments of one rhythm.
 
     Args:
-        interval_s: between two.
-        phase: where in the interval they lie, 0 to 1; a random number of the process.
+        clock: this process's clock.
+        rhythm: the moments.
     """
 
-    def __init__(self, interval_s: float, phase: float) -> None:
-        self._interval_s = interval_s
-        self._offset_s = interval_s * phase
+    def __init__(self, clock: LoopClock, rhythm: Rhythm) -> None:
+        self._clock = clock
+        self._rhythm = rhythm
 
     def next_in_s(self) -> float:
-        """Say how long it is to the next moment; one that is nearly there counts as past: a loop may wake early."""
-        rest_s = self._interval_s - (boottime_s() - self._offset_s) % self._interval_s
-        return rest_s if rest_s > self._interval_s / 10 else rest_s + self._interval_s
+        """Say how long it is to the next moment."""
+        now = self._clock.now()
+        return self._rhythm.after(now) - now
 
     async def after(self, wait_s: float) -> None:
         """Wait until the moment nearest to ``wait_s`` from now; exactly so long where that is less than an interval."""
-        skipped = round(wait_s / self._interval_s) - 1
-        await asyncio.sleep(wait_s if skipped < 0 else self.next_in_s() + skipped * self._interval_s)
+        skipped = round(wait_s / self._rhythm.interval_s) - 1
+        now = self._clock.now()
+        at = now + wait_s if skipped < 0 else self._rhythm.after(now) + skipped * self._rhythm.interval_s
+        reached: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        alarm = self._clock.call_at(at, lambda: None if reached.done() else reached.set_result(None))
+        try:
+            await reached
+        finally:
+            alarm.cancel()

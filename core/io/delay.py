@@ -18,7 +18,7 @@ from core.topology import Topology, rtt_s
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
 TICK_S = 0.0005
-"""Loop timers are rounded to a millisecond: whatever is due within half of one goes now."""
+"""A loop's timers stand on whole milliseconds: half of one early or late evens out, and what is due within goes too."""
 
 
 class DelayLine(Generic[Item]):
@@ -54,7 +54,7 @@ class DelayLine(Generic[Item]):
             self._timer = None
 
     def _wait(self) -> None:
-        self._timer = self._clock.call_at(self._held[0][0], self._ripe)
+        self._timer = self._clock.call_at(self._held[0][0] - TICK_S, self._ripe)
 
     def _ripe(self) -> None:
         self._timer = None

@@ -20,6 +20,7 @@ from core.io.jumps import JumpWatch
 from core.io.serve import Server
 from core.names import NodeId, ShardId, TenantName, tenant_name
 from core.processes import NodeConfig
+from core.rhythm import Rhythm
 from core.timers import Timers, timers
 from nodes.admission import USUAL_LIMITS
 from nodes.api import commands, node_service, replication
@@ -108,7 +109,7 @@ class _Node:
         self._follower = MapFollower(
             topology, self._control_planes, data_dir=data_dir, clock=clock, chance=chance, changed=self._map_changed
         )
-        beat = self._beat = Beat(self._timers.probe_s, chance.random())
+        beat = self._beat = Beat(clock, Rhythm(self._timers.probe_s, self._timers.probe_s * chance.random()))
         self._prober = Prober(topology, node, timers=self._timers, clock=clock, chance=chance)
         book = ReportBook(
             node,

@@ -11,7 +11,7 @@ def test_items_come_out_in_order_after_the_delay() -> None:
     world = World(seed=1)
     clock = host(world, "a", drift_ratio=0.0)
     arrived: list[tuple[float, int]] = []
-    line = DelayLine[int](clock, 0.1, lambda item: arrived.append((round(world.now, 3), item)))
+    line = DelayLine[int](clock, 0.1, lambda item: arrived.append((round(world.now, 2), item)))
     line.put(1)
     world.run(0.05)
     line.put(2)
@@ -43,7 +43,7 @@ def test_an_item_put_while_others_are_delivered_waits_its_own_delay() -> None:
     arrived: list[tuple[float, int]] = []
 
     def deliver(item: int) -> None:
-        arrived.append((round(world.now, 3), item))
+        arrived.append((round(world.now, 2), item))
         if item < 3:
             line.put(item + 1)
 

@@ -1,0 +1,48 @@
+"""Callbacks that wait for their time, in its order: one timer of a loop serves them all."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from heapq import heappop, heappush
+
+from core.machine import NEVER
+
+
+@dataclass(slots=True)
+class Alarm:
+    """A callback that waits."""
+
+    callback: Callable[[], None] | None
+
+    def cancel(self) -> None:
+        """Forget it; harmless when it has already run."""
+        self.callback = None
+
+
+class Alarms:
+    """A heap of them; equal times in the order in which they were set."""
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[float, int, Alarm]] = []
+        self._count = 0
+
+    def set(self, when: float, callback: Callable[[], None]) -> Alarm:
+        """Add one."""
+        self._count += 1
+        alarm = Alarm(callback)
+        heappush(self._heap, (when, self._count, alarm))
+        return alarm
+
+    def next_at(self) -> float:
+        """Say when the next one is due; those that were cancelled do not count."""
+        heap = self._heap
+        while heap and heap[0][2].callback is None:
+            heappop(heap)
+        return heap[0][0] if heap else NEVER
+
+    def take(self, now: float) -> Callable[[], None] | None:
+        """Take the first one that is due out of the heap; None: none is."""
+        if self.next_at() > now:
+            return None
+        alarm = heappop(self._heap)[2]
+        callback, alarm.callback = alarm.callback, None
+        return callback
