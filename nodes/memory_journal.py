@@ -6,7 +6,7 @@ point between two deeds. Nothing shows before it is durable.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 
 from core.errors import DamagedError, UnavailableError
@@ -283,11 +283,11 @@ class MemoryJournal:
         for shard, shelf in self._disk.shelves.items():
             if shelf.records and shelf.tip.lsn > before.get(shard, 0):
                 last = shelf.records[-1]
-                shelf.records[-1] = replace(last, body=last.body[: len(last.body) // 2])
+                shelf.records[-1] = last._replace(body=last.body[: len(last.body) // 2])
 
 
 def _flipped(record: Record) -> Record:
-    return replace(record, body=_flip(record.body)) if record.body else replace(record, hash=_flip(record.hash))
+    return record._replace(body=_flip(record.body)) if record.body else record._replace(hash=_flip(record.hash))
 
 
 def _flip(some: bytes) -> bytes:

@@ -107,7 +107,7 @@ class Pair:
         if record is not None and record.primary == p.me:
             drained = any(intent.kind == "drain" for intent in p.meta.intents)
             p.role, p.restarted, p.drain_from = (Role.DRAINED if drained else Role.PRIMARY), True, now
-            p.save(replace(p.meta, seen=replace(p.meta.seen, boot=p.meta.seen.boot + 1)))
+            p.save(replace(p.meta, seen=p.meta.seen._replace(boot=p.meta.seen.boot + 1)))
             for copy in p.others():
                 pair_change.ask(p, copy.node, now)
         elif record is not None and p.me in record.in_sync:

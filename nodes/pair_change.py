@@ -51,7 +51,7 @@ def adopt(p: CopyState, decided: Assignment, now: float, *, boot: int = 0) -> No
 
 def adopt_boot(p: CopyState, boot: int) -> None:
     """Note that our primary restarted within its epoch: a new first contact is due."""
-    p.save(replace(p.meta, seen=replace(p.meta.seen, boot=boot)))
+    p.save(replace(p.meta, seen=p.meta.seen._replace(boot=boot)))
     p.contact, p.hello, p.incoming = False, 0, None
 
 

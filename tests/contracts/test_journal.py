@@ -580,6 +580,8 @@ class TestSqlite:
         ) as process:
             assert process.stdout is not None
             for line in process.stdout:
+                if not line.endswith("\n"):
+                    break  # Cut off by the kill: it was not told.
                 shard, lsn, error = line.split()
                 assert error == "None"
                 acknowledged[ShardId(int(shard))] = int(lsn)

@@ -178,7 +178,7 @@ def test_a_restart_raises_the_boot_number_before_anything_is_sent() -> None:
     b = bench(A, SYNC)
     first = b.done[0]
     assert isinstance(first, SaveMeta)
-    assert first.meta.seen == replace(GEN, boot=1)
+    assert first.meta.seen == GEN._replace(boot=1)
 
 
 def test_nothing_is_sent_before_the_meta_that_it_depends_on_is_on_disk() -> None:
@@ -318,7 +318,7 @@ def test_a_standby_acknowledges_after_its_fsync_only() -> None:
 def test_first_contact_cuts_what_the_primary_lacks_before_anything_is_acknowledged() -> None:
     held = entries(5)
     b = bench(B, SYNC, records=held)
-    booted = replace(GEN, boot=1)
+    booted = GEN._replace(boot=1)
     b.hear(A, Append(SHARD, booted, tip_of(held[2]), (), 0, SYNC))
     hello = b.sent(Hello)[-1]
     assert isinstance(hello, Hello)
