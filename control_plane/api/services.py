@@ -61,19 +61,20 @@ def add_services(
     Returns:
         The one that has to be told when the leader changes.
     """
-    fleet_map, aio_server = driver.fleet_map, server.server
+    fleet_map = driver.fleet_map
     fleet = fleet_map.topology.fleet
     events = EventService(driver, AuditJournal(store))
     nodes = NodeService(driver, fleet, awake=awake, quiet_s=quiet_s)
     tenants = TenantService(fleet_map, Primaries(fleet_map, lines), events.about)
-    aio_server.add_generic_rpc_handlers((map_feed.handlers(feed),))
-    control_plane_service_pb2_grpc.add_ControlPlaneServiceServicer_to_server(
-        ControlPlaneService(driver, fleet, attend), aio_server
-    )
-    data_center_service_pb2_grpc.add_DataCenterServiceServicer_to_server(DataCenterService(driver), aio_server)
-    event_service_pb2_grpc.add_EventServiceServicer_to_server(events, aio_server)
-    node_service_pb2_grpc.add_NodeServiceServicer_to_server(nodes, aio_server)
-    operation_service_pb2_grpc.add_OperationServiceServicer_to_server(OperationService(driver), aio_server)
-    shard_service_pb2_grpc.add_ShardServiceServicer_to_server(ShardService(driver), aio_server)
-    tenant_service_pb2_grpc.add_TenantServiceServicer_to_server(tenants, aio_server)
+    data_centers, operations, shards = DataCenterService(driver), OperationService(driver), ShardService(driver)
+    control_planes = ControlPlaneService(driver, fleet, attend)
+    for door in server.doors:
+        door.add_generic_rpc_handlers((map_feed.handlers(feed),))
+        control_plane_service_pb2_grpc.add_ControlPlaneServiceServicer_to_server(control_planes, door)
+        data_center_service_pb2_grpc.add_DataCenterServiceServicer_to_server(data_centers, door)
+        event_service_pb2_grpc.add_EventServiceServicer_to_server(events, door)
+        node_service_pb2_grpc.add_NodeServiceServicer_to_server(nodes, door)
+        operation_service_pb2_grpc.add_OperationServiceServicer_to_server(operations, door)
+        shard_service_pb2_grpc.add_ShardServiceServicer_to_server(shards, door)
+        tenant_service_pb2_grpc.add_TenantServiceServicer_to_server(tenants, door)
     return nodes

@@ -27,7 +27,9 @@ async def _serve(config: StoreConfig, data_dir: Path, life: Life) -> None:
     store = SqliteStore(data_dir, config.topology)
     writer = StoreWriter(store, asyncio.get_running_loop(), life.end)
     server = Server(config.topology.store_host, config.topology.store_port, LoopbackPolicy())
-    pb_grpc.add_StoreServiceServicer_to_server(StoreService(config.topology, writer), server.server)
+    service = StoreService(config.topology, writer)
+    for door in server.doors:
+        pb_grpc.add_StoreServiceServicer_to_server(service, door)
     writer.start()
     try:
         await server.start([SERVICE])

@@ -1,9 +1,10 @@
 """How every server is made: options, reflection, health, the gate, and errors as rich status."""
 
+import asyncio
 import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from types import MappingProxyType
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import grpc
 from google.protobuf.message import Message
@@ -15,7 +16,9 @@ from grpc_reflection.v1alpha import reflection
 from core.errors import NotAllowedError, TwinholdError, UnavailableError
 from core.gate import DEVELOPMENT, Deny, Policy, Principal, loopback_only
 from core.io.dial import BULK_BYTES_MAX
+from core.io.loop_grpc.server import LoopServer
 from core.io.status import abort
+from core.topology import FLEET_PORT_STEP
 
 ACTOR_HEADER = "twinhold-actor"
 """Names the development principal; only a loopback server without credentials believes it."""
@@ -43,38 +46,51 @@ Context: TypeAlias = "aio.ServicerContext[Any, Any]"
 
 
 class Server:
-    """A gRPC server on one loopback address; every call passes the gate."""
+    """A gRPC server on one loopback address; every call passes the gate.
+
+    It has two doors with the same services behind them: grpc.aio's for anybody, with reflection and health, and one on
+    the event loop itself, on the next port, for the streams of the fleet.
+    """
 
     def __init__(self, host: str, port: int, policy: Policy) -> None:
         loopback_only(host)
         self.endpoint = f"{host}:{port}"
-        self.server = aio.server(interceptors=[GateInterceptor(policy)], options=list(SERVER_OPTIONS.items()))
+        gate = GateInterceptor(policy)
+        self._host, self._port = host, port
+        self._public = aio.server(interceptors=[gate], options=list(SERVER_OPTIONS.items()))
+        self._fleets = LoopServer(gate.gated)
         self._health = HealthServicer()
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, self.server)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._public)
+
+    @property
+    def doors(self) -> "tuple[aio.Server, aio.Server]":
+        """What services are added to: generated code takes each in the place of a server of grpc.aio."""
+        return self._public, cast(aio.Server, self._fleets)
 
     async def start(self, service_names: Iterable[str]) -> None:
-        """Listen; services must have been added to ``server`` before.
+        """Listen; services must have been added to both ``doors`` before.
 
         Raises:
             UnavailableError: the port is in use.
         """
         names = [*service_names]
-        reflection.enable_server_reflection([*names, health.SERVICE_NAME, reflection.SERVICE_NAME], self.server)
+        reflection.enable_server_reflection([*names, health.SERVICE_NAME, reflection.SERVICE_NAME], self._public)
         try:
-            self.server.add_insecure_port(self.endpoint)
+            self._public.add_insecure_port(self.endpoint)
         except RuntimeError as cause:
             raise UnavailableError(
                 f"{self.endpoint} is in use: end the process that listens there, or choose another address base",
                 endpoint=self.endpoint,
             ) from cause
-        await self.server.start()
+        await self._fleets.start(self._host, self._port + FLEET_PORT_STEP)
+        await self._public.start()
         for name in ("", *names):
             await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
 
     async def stop(self, grace_s: float) -> None:
         """Stop admitting, let calls end for at most ``grace_s``, close."""
         await self._health.enter_graceful_shutdown()
-        await self.server.stop(grace_s)
+        await asyncio.gather(self._public.stop(grace_s), self._fleets.stop(grace_s))
 
 
 class GateInterceptor(aio.ServerInterceptor):  # type: ignore[type-arg]  # generic in the stubs only
@@ -96,10 +112,11 @@ class GateInterceptor(aio.ServerInterceptor):  # type: ignore[type-arg]  # gener
             bare = await continuation(handler_call_details)
             if bare is None:
                 return None
-            found = self._wrapped[method] = self._gated(method, bare)
+            found = self._wrapped[method] = self.gated(method, bare)
         return found
 
-    def _gated(self, method: str, bare: Any) -> Handler:
+    def gated(self, method: str, bare: Any) -> Handler:
+        """Put the gate before a method."""
         inner = bare.unary_unary or bare.unary_stream or bare.stream_unary or bare.stream_stream
         make = {
             (False, False): grpc.unary_unary_rpc_method_handler,

@@ -31,14 +31,18 @@ class Outbox:
         self._filled.set()
         return True
 
+    async def filled(self) -> None:
+        """Wait until there is something to take."""
+        if not self._waiting:
+            self._filled.clear()
+            await self._filled.wait()
+
     async def take(self) -> bytes:
         """Wait for frames and return as many as make a batch, joined.
 
         Serialized messages that consist of repeated fields merge by concatenation, which costs less than any parsing.
         """
-        if not self._waiting:
-            self._filled.clear()
-            await self._filled.wait()
+        await self.filled()
         batch: list[bytes] = []
         size = 0
         while self._waiting and len(batch) < BATCH_FRAMES and (not batch or size < BATCH_BYTES):

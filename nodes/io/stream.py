@@ -5,8 +5,9 @@ from collections.abc import Awaitable, Callable
 from typing import TypeAlias
 
 from core.errors import TwinholdError
-from core.io.dial import BROKEN, channel
+from core.io.dial import BROKEN
 from core.io.json_log import warn
+from core.io.loop_grpc.channel import fleet_channel
 from core.names import NodeId
 from core.topology import Node
 from nodes.io.outbox import Outbox
@@ -78,7 +79,7 @@ class Stream:
 
     async def _carry_bulk(self) -> None:
         frame = await self._bulk.take()
-        line = channel(self._peer.endpoint, own_connection=True)
+        line = fleet_channel(self._peer.endpoint)
         call = bulk_over(line)
         try:
             await call.write(first_bulk(self._here))
@@ -91,6 +92,11 @@ class Stream:
 
 
 async def _write(outbox: Outbox, write: Write) -> None:
+    loop, next_at = asyncio.get_running_loop(), 0.0
     while True:
+        await outbox.filled()
+        wait_s = next_at - loop.time()
+        if wait_s > 0:
+            await asyncio.sleep(wait_s)
+        next_at = loop.time() + PACE_S
         await write(await outbox.take())
-        await asyncio.sleep(PACE_S)

@@ -45,7 +45,8 @@ class Judge(pb_grpc.NodeServiceServicer):
         )
 
     async def start(self) -> None:
-        pb_grpc.add_NodeServiceServicer_to_server(self, self._server.server)
+        for door in self._server.doors:
+            pb_grpc.add_NodeServiceServicer_to_server(self, door)
         await self._server.start([SERVICE])
 
     async def stop(self) -> None:

@@ -55,7 +55,8 @@ class Leader:
 async def leader() -> AsyncIterator[Leader]:
     made = Leader()
     server = Server(HOST, PORT, LoopbackPolicy())
-    server.server.add_generic_rpc_handlers((handlers(made.feed),))
+    for door in server.doors:
+        door.add_generic_rpc_handlers((handlers(made.feed),))
     await server.start([SERVICE])
     yield made
     await made.feed.close()

@@ -39,7 +39,8 @@ class Served:
     async def start(self) -> None:
         at = FLEET.control_plane(LEADER)
         self.server = Server(at.host, at.port, LoopbackPolicy())
-        self.server.server.add_generic_rpc_handlers((handlers(self.feed),))
+        for door in self.server.doors:
+            door.add_generic_rpc_handlers((handlers(self.feed),))
         await self.server.start([SERVICE])
 
     async def stop(self) -> None:

@@ -66,8 +66,9 @@ class ScriptedControlPlane(pb_grpc.NodeServiceServicer):
     async def start(self) -> None:
         """Listen."""
         self._server = Server(self._here.host, self._here.port, LoopbackPolicy())
-        pb_grpc.add_NodeServiceServicer_to_server(self, self._server.server)
-        self._server.server.add_generic_rpc_handlers((map_feed.handlers(self.feed),))
+        for door in self._server.doors:
+            pb_grpc.add_NodeServiceServicer_to_server(self, door)
+            door.add_generic_rpc_handlers((map_feed.handlers(self.feed),))
         await self._server.start([SERVICE, map_feed.SERVICE])
 
     async def stop(self) -> None:

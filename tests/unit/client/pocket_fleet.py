@@ -150,9 +150,11 @@ class PocketFleet:
         node = {"left": FLEET.nodes[0], "right": FLEET.nodes[1]}.get(name)
         place = node or FLEET.control_planes[0]
         server = self._servers[name] = Server(place.host, place.port, LoopbackPolicy())
-        map_rpc.add_AssignmentServiceServicer_to_server(Maps(self.truth), server.server)
+        for door in server.doors:
+            map_rpc.add_AssignmentServiceServicer_to_server(Maps(self.truth), door)
         if node is not None:
-            rpc.add_CommandServiceServicer_to_server(Commands(self.truth, node.id), server.server)
+            for door in server.doors:
+                rpc.add_CommandServiceServicer_to_server(Commands(self.truth, node.id), door)
         await server.start(["twinhold.v1.AssignmentService", "twinhold.v1.CommandService"])
         return place.endpoint
 

@@ -1,0 +1,203 @@
+"""One call on a connection, seen from either end: messages in, messages out, and how it ended."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import Protocol
+
+import grpc
+
+from core.errors import TwinholdError
+from core.io.loop_grpc.headers import Ending, Headers
+from core.io.loop_grpc.messages import Unframer, framed
+
+WAITING_BYTES_MAX = 256 * 1024
+"""Received and not yet read: above this, the sender gets no more room."""
+SETTLE_BYTES = 1024 * 1024
+"""Room is given back in pieces of at least this, so that a small message costs no answer."""
+
+
+class Carrier(Protocol):
+    """What a call needs of its connection."""
+
+    def room(self, exchange: "Exchange") -> int:
+        """Say how many bytes may go out now in one piece."""
+        ...
+
+    async def more_room(self) -> None:
+        """Wait until there may be more room, or a call is over."""
+        ...
+
+    def push(self, exchange: "Exchange", data: bytes | memoryview) -> None:
+        """Send data; there must be room."""
+        ...
+
+    def push_headers(self, exchange: "Exchange", headers: Headers, *, end: bool) -> None:
+        """Send headers."""
+        ...
+
+    def push_end(self, exchange: "Exchange") -> None:
+        """Say that no more data comes."""
+        ...
+
+    def settle(self, exchange: "Exchange", size: int) -> None:
+        """Give room on a call back to the peer."""
+        ...
+
+    def reset(self, exchange: "Exchange", *, code: int) -> None:
+        """End the call at once."""
+        ...
+
+    def forget(self, exchange: "Exchange") -> None:
+        """Keep nothing about a call that is over."""
+        ...
+
+
+class Exchange:
+    """A call; one task reads at a time, any task writes.
+
+    Args:
+        carrier: the connection.
+        stream: its number there.
+        bytes_max: of a message.
+        window: bytes that may be sent at first.
+    """
+
+    def __init__(self, carrier: Carrier, stream: int, bytes_max: int, window: int) -> None:
+        self.ending: Ending | None = None
+        """Set once the call is over at this end."""
+        self.on_over: Callable[[], None] | None = None
+        """Called then."""
+        self.stream = stream
+        self.window = window
+        """Bytes that may be sent now, as far as this call goes."""
+        self.owed = 0
+        """Bytes received for which the peer has not got room back."""
+        self._carrier = carrier
+        self._unframer = Unframer(bytes_max)
+        self._arrived: deque[bytes] = deque()
+        self._arrived_bytes = 0
+        self._no_more = False
+        self._said_all = False
+        self._head: Headers | None = None
+        self._news: asyncio.Future[None] | None = None
+        self._turn = asyncio.Lock()
+
+    async def receive(self) -> bytes | None:
+        """Wait for a message; None: no more will come."""
+        while not self._arrived:
+            if self._no_more or self.ending is not None:
+                return None
+            await self._wait()
+        message = self._arrived.popleft()
+        self._arrived_bytes -= len(message)
+        self._settle()
+        return message
+
+    async def head(self) -> Headers:
+        """Wait for the headers of the answer; empty if the call ended without."""
+        while self._head is None and self.ending is None:
+            await self._wait()
+        return self._head or []
+
+    async def send(self, message: bytes) -> None:
+        """Send a message, or nothing once the call is over; waits while the peer gives no room."""
+        data = framed(message)
+        if self.ending is None and not self._turn.locked() and self._carrier.room(self) >= len(data):
+            self._carrier.push(self, data)
+            return
+        async with self._turn:
+            await self._send_in_pieces(memoryview(data))
+
+    def say_head(self, headers: Headers) -> None:
+        """Send the headers of the answer."""
+        if self.ending is None:
+            self._carrier.push_headers(self, headers, end=False)
+
+    def said_all(self) -> None:
+        """Tell the peer that no more messages come."""
+        if self.ending is None and not self._said_all:
+            self._said_all = True
+            self._carrier.push_end(self)
+
+    def conclude(self, ending: Ending, last: Headers) -> None:
+        """End the call from the answering side, with trailers."""
+        if self.ending is not None:
+            return
+        self._carrier.push_headers(self, last, end=True)
+        if not self._no_more:
+            self._carrier.reset(self, code=0)
+        self._over(ending)
+
+    def abandon(self, ending: Ending, *, code: int = 8) -> None:
+        """End the call from this side without an answer; 8 is HTTP/2's CANCEL."""
+        if self.ending is None:
+            self._carrier.reset(self, code=code)
+            self._over(ending)
+
+    def heard_head(self, headers: Headers) -> None:
+        """Take the headers of the answer."""
+        self._head = headers
+        self._wake()
+
+    def heard(self, data: bytes, size: int) -> None:
+        """Take data; ``size`` is what it counts against the room that the sender has."""
+        self.owed += size
+        try:
+            found = self._unframer.feed(data)
+        except TwinholdError as error:
+            self.abandon(Ending(grpc.StatusCode.RESOURCE_EXHAUSTED, error.message))
+            return
+        self._arrived.extend(found)
+        self._arrived_bytes += sum(map(len, found))
+        self._settle()
+        self._wake()
+
+    def heard_all(self) -> None:
+        """Learn that no more messages come."""
+        self._no_more = True
+        self._wake()
+
+    def heard_ending(self, ending: Ending, headers: Headers) -> None:
+        """Learn how the call ended at the other side; what arrived before can still be read."""
+        if self.ending is not None:
+            return
+        if self._head is None:
+            self._head = headers
+        if not self._said_all:
+            self._carrier.reset(self, code=0)
+        self._over(ending)
+
+    def broke(self, ending: Ending) -> None:
+        """Learn that the call is gone."""
+        if self.ending is None:
+            self._over(ending)
+
+    async def _send_in_pieces(self, rest: memoryview) -> None:
+        while rest and self.ending is None:
+            room = self._carrier.room(self)
+            if room <= 0:
+                await self._carrier.more_room()
+                continue
+            self._carrier.push(self, rest[:room])
+            rest = rest[room:]
+
+    def _settle(self) -> None:
+        if self.owed >= SETTLE_BYTES and self._arrived_bytes <= WAITING_BYTES_MAX:
+            self._carrier.settle(self, self.owed)
+            self.owed = 0
+
+    def _over(self, ending: Ending) -> None:
+        self.ending = ending
+        self._carrier.forget(self)
+        self._wake()
+        if self.on_over is not None:
+            self.on_over()
+
+    async def _wait(self) -> None:
+        self._news = asyncio.get_running_loop().create_future()
+        await self._news
+
+    def _wake(self) -> None:
+        if self._news is not None and not self._news.done():
+            self._news.set_result(None)

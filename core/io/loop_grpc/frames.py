@@ -1,0 +1,58 @@
+"""HTTP/2 frames as bytes (RFC 9113): DATA and WINDOW_UPDATE, of which there are many, and GOAWAY."""
+
+import struct
+from typing import NamedTuple
+
+HEAD_BYTES = 9
+DATA = 0x0
+GOAWAY = 0x7
+WINDOW_UPDATE = 0x8
+END_STREAM = 0x1
+PADDED = 0x8
+_HEAD = struct.Struct(">BHBBI")
+_UPDATE = struct.Struct(">BHBBII")
+_FAREWELL = struct.Struct(">BHBBIII")
+_STREAM_BITS = 0x7FFF_FFFF
+
+
+class Head(NamedTuple):
+    """What stands before every frame."""
+
+    size: int
+    """Bytes that follow."""
+    kind: int
+    flags: int
+    stream: int
+
+
+def head_of(data: bytes | bytearray, at: int) -> Head:
+    """Read a frame's head."""
+    high, low, kind, flags, stream = _HEAD.unpack_from(data, at)
+    return Head(high << 16 | low, kind, flags, stream & _STREAM_BITS)
+
+
+def data_head(stream: int, size: int, flags: int = 0) -> bytes:
+    """Write the head of a DATA frame."""
+    return _HEAD.pack(size >> 16, size & 0xFFFF, DATA, flags, stream)
+
+
+def window_update(stream: int, size: int) -> bytes:
+    """Write a WINDOW_UPDATE frame; stream 0 is the connection."""
+    return _UPDATE.pack(0, 4, WINDOW_UPDATE, 0, stream, size)
+
+
+def farewell() -> bytes:
+    """Write a GOAWAY frame that asks for no new calls and lets those in flight end."""
+    return _FAREWELL.pack(0, 8, GOAWAY, 0, 0, _STREAM_BITS, 0)
+
+
+def window_in(data: bytes) -> int:
+    """Read what a WINDOW_UPDATE frame's body gives."""
+    return int.from_bytes(data[:4], "big") & _STREAM_BITS
+
+
+def unpadded(body: bytes, flags: int) -> bytes:
+    """Cut the padding off the body of a DATA frame; padding longer than the body leaves nothing."""
+    if not flags & PADDED:
+        return body
+    return body[1 : max(1, len(body) - body[0])]

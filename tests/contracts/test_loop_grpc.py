@@ -1,0 +1,313 @@
+"""gRPC on the event loop and grpc.aio are the same to each other: every script runs on all four pairs of ends."""
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any, TypeAlias
+
+import grpc
+import pytest
+from grpc import aio
+
+from core.io.dial import BULK_BYTES_MAX, CHANNEL_OPTIONS
+from core.io.loop_grpc.channel import loop_channel
+from core.io.loop_grpc.headers import END
+from core.io.loop_grpc.server import LoopServer
+from core.io.serve import SERVER_OPTIONS
+
+HOST = "127.0.0.51"
+PORTS = itertools.count(7600)
+OURS, THEIRS = "loop", "grpc.aio"
+PAIRS = list(itertools.product((OURS, THEIRS), repeat=2))
+WAIT_S = 20.0
+
+Context: TypeAlias = Any
+"""A handler's context; the two servers' have no common type."""
+
+
+class Service:
+    """What the scripts call; messages are bytes."""
+
+    def __init__(self) -> None:
+        self.cancelled = asyncio.Event()
+        self.entered = asyncio.Event()
+
+    async def echo(self, request: bytes, context: Context) -> bytes:
+        return request
+
+    async def refuse(self, request: bytes, context: Context) -> bytes:
+        await context.abort(grpc.StatusCode.FAILED_PRECONDITION, "nö: 100 %", (("why-bin", b"\x00\xff"), ("who", "me")))
+        raise AssertionError
+
+    async def metadata(self, request: bytes, context: Context) -> bytes:
+        given = dict(context.invocation_metadata())
+        return f"{given['word']}|{given['word-bin']!r}".encode()
+
+    async def count(self, request: bytes, context: Context) -> AsyncIterator[bytes]:
+        for number in range(int(request)):
+            yield str(number).encode()
+
+    async def talk(self, requests: AsyncIterator[bytes], context: Context) -> AsyncIterator[bytes]:
+        async for request in requests:
+            yield request
+
+    async def gather(self, requests: AsyncIterator[bytes], context: Context) -> bytes:
+        return b"+".join([request async for request in requests])
+
+    async def greet(self, requests: object, context: Context) -> None:
+        await context.send_initial_metadata((("greeting", "hello"),))
+        assert await context.read() == b"first"
+        await context.write(b"answer")
+        await self.wait(b"", context)
+
+    async def wait(self, request: bytes, context: Context) -> bytes:
+        self.entered.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self.cancelled.set()
+        return b""
+
+    def handlers(self) -> "grpc.GenericRpcHandler[Any, Any]":
+        return grpc.method_handlers_generic_handler(
+            "test.Service",
+            {
+                "Echo": grpc.unary_unary_rpc_method_handler(self.echo),
+                "Refuse": grpc.unary_unary_rpc_method_handler(self.refuse),
+                "Metadata": grpc.unary_unary_rpc_method_handler(self.metadata),
+                "Wait": grpc.unary_unary_rpc_method_handler(self.wait),
+                "Count": grpc.unary_stream_rpc_method_handler(self.count),
+                "Talk": grpc.stream_stream_rpc_method_handler(self.talk),
+                "Gather": grpc.stream_unary_rpc_method_handler(self.gather),
+                "Greet": grpc.stream_stream_rpc_method_handler(self.greet),
+            },
+        )
+
+
+class Ends:
+    """A server of one kind, and how it is stopped."""
+
+    def __init__(self, service: Service, channel: aio.Channel, stop: Callable[[], Awaitable[None]]) -> None:
+        self.service = service
+        self.channel = channel
+        self.stop = stop
+
+    def unary(self, method: str) -> Callable[..., Any]:
+        return self.channel.unary_unary(f"/test.Service/{method}", None, None)
+
+    def stream(self, method: str) -> Any:
+        return self.channel.stream_stream(f"/test.Service/{method}", None, None)(None)
+
+
+@asynccontextmanager
+async def ends(client: str, server: str) -> AsyncIterator[Ends]:
+    service, port = Service(), next(PORTS)
+    stop: Callable[[], Awaitable[None]]
+    if server == OURS:
+        ours = LoopServer(lambda method, handler: handler)
+        ours.add_generic_rpc_handlers((service.handlers(),))
+        await ours.start(HOST, port)
+        stop = lambda: ours.stop(0)  # noqa: E731 - two servers, one word
+    else:
+        theirs = aio.server(options=list(SERVER_OPTIONS.items()))
+        theirs.add_generic_rpc_handlers((service.handlers(),))
+        theirs.add_insecure_port(f"{HOST}:{port}")
+        await theirs.start()
+        stop = lambda: theirs.stop(0)  # noqa: E731
+    there = f"{HOST}:{port}"
+    channel = (
+        loop_channel(there) if client == OURS else aio.insecure_channel(there, options=list(CHANNEL_OPTIONS.items()))
+    )
+    try:
+        async with asyncio.timeout(WAIT_S):
+            yield Ends(service, channel, stop)
+    finally:
+        await channel.close(None)
+        await stop()
+
+
+@pytest.fixture(params=PAIRS, ids=lambda pair: f"{pair[0]} calls {pair[1]}")
+def pair(request: pytest.FixtureRequest) -> tuple[str, str]:
+    found: tuple[str, str] = request.param
+    return found
+
+
+async def test_one_request_gets_one_answer(pair: tuple[str, str]) -> None:
+    async with ends(*pair) as both:
+        assert await both.unary("Echo")(b"") == b""
+        assert await asyncio.gather(*(both.unary("Echo")(str(n).encode()) for n in range(200))) == [
+            str(n).encode() for n in range(200)
+        ]
+
+
+async def test_a_status_travels_with_its_details(pair: tuple[str, str]) -> None:
+    async with ends(*pair) as both:
+        with pytest.raises(aio.AioRpcError) as refused:
+            await both.unary("Refuse")(b"")
+    assert refused.value.code() is grpc.StatusCode.FAILED_PRECONDITION
+    assert refused.value.details() == "nö: 100 %"
+    metadata: Any = refused.value.trailing_metadata()  # the stub says what it is made from, not what it is
+    assert (metadata["why-bin"], metadata["who"]) == (b"\x00\xff", "me")
+
+
+async def test_metadata_travels_as_text_and_as_bytes(pair: tuple[str, str]) -> None:
+    async with ends(*pair) as both:
+        answer = await both.unary("Metadata")(b"", metadata=(("word", "a b"), ("word-bin", b"\x01\x02\x03\x04")))
+    assert answer == b"a b|b'\\x01\\x02\\x03\\x04'"
+
+
+async def test_an_unknown_method_is_told(pair: tuple[str, str]) -> None:
+    async with ends(*pair) as both:
+        with pytest.raises(aio.AioRpcError) as refused:
+            await both.unary("Nothing")(b"")
+    assert refused.value.code() is grpc.StatusCode.UNIMPLEMENTED
+
+
+async def test_answers_stream_in_order_to_their_end(pair: tuple[str, str]) -> None:
+    async with ends(*pair) as both:
+        call = both.channel.unary_stream("/test.Service/Count", None, None)(b"5000")
+        assert [int(answer) async for answer in call] == list(range(5000))
+        assert await call.code() is grpc.StatusCode.OK
+
+
+async def test_both_sides_talk_at_once_and_say_when_they_have_done(pair: tuple[str, str]) -> None:
+    async with ends(*pair) as both:
+        call = both.stream("Talk")
+        for number in range(100):
+            await call.write(str(number).encode())
+            assert await call.read() == str(number).encode()
+        await call.done_writing()
+        assert await call.read() is END
+
+
+async def test_messages_larger_than_every_window_arrive_whole(pair: tuple[str, str]) -> None:
+    large = bytes(range(256)) * (3 * 1024 * 4)
+    async with ends(*pair) as both:
+        assert await both.unary("Echo")(large) == large
+        call = both.stream("Talk")
+
+        async def send() -> None:
+            for _ in range(5):
+                await call.write(large)
+            await call.done_writing()
+
+        sending = asyncio.ensure_future(send())
+        assert [await call.read() for _ in range(5)] == [large] * 5
+        assert await call.read() is END
+        await sending
+
+
+async def test_a_message_over_the_limit_is_refused(pair: tuple[str, str]) -> None:
+    async with ends(*pair) as both:
+        with pytest.raises(aio.AioRpcError) as refused:
+            await both.unary("Echo")(bytes(BULK_BYTES_MAX + 1))
+    assert refused.value.code() in (grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.CANCELLED)
+
+
+async def test_the_answer_may_begin_before_its_first_message(pair: tuple[str, str]) -> None:
+    async with ends(*pair) as both:
+        call = both.stream("Greet")
+        await call.write(b"first")
+        assert dict(await call.initial_metadata())["greeting"] == "hello"
+        assert await call.read() == b"answer"
+        call.cancel()
+        await both.service.cancelled.wait()
+
+
+async def test_a_deadline_ends_both_sides(pair: tuple[str, str]) -> None:
+    async with ends(*pair) as both:
+        with pytest.raises(aio.AioRpcError) as late:
+            await both.unary("Wait")(b"", timeout=0.1)
+        assert late.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+        await both.service.cancelled.wait()
+
+
+async def test_a_caller_that_goes_away_ends_the_method(pair: tuple[str, str]) -> None:
+    async with ends(*pair) as both:
+
+        async def call() -> None:
+            await both.unary("Wait")(b"")
+
+        calling = asyncio.ensure_future(call())
+        await both.service.entered.wait()
+        calling.cancel()
+        await both.service.cancelled.wait()
+        assert (await asyncio.gather(calling, return_exceptions=True))[0].__class__ is asyncio.CancelledError
+
+
+async def test_calls_end_with_the_server(pair: tuple[str, str]) -> None:
+    async with ends(*pair) as both:
+        calling = asyncio.ensure_future(_failure(both.unary("Wait")(b"")))
+        await both.service.entered.wait()
+        await both.stop()
+        assert await calling in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
+
+
+async def _failure(call: Awaitable[bytes]) -> grpc.StatusCode:
+    with pytest.raises(aio.AioRpcError) as failed:
+        await call
+    return failed.value.code()
+
+
+async def test_nobody_there_is_told_as_grpc_does_and_a_later_server_is_found() -> None:
+    port = next(PORTS)
+    channel = loop_channel(f"{HOST}:{port}")
+    call = channel.unary_unary("/test.Service/Echo", None, None)
+    with pytest.raises(aio.AioRpcError) as failed:
+        await call(b"x")
+    assert failed.value.code() is grpc.StatusCode.UNAVAILABLE
+    assert str(failed.value.details()).startswith("failed to connect")
+    waiting = asyncio.ensure_future(_answer(call(b"y", wait_for_ready=True, timeout=WAIT_S)))
+    server = LoopServer(lambda method, handler: handler)
+    server.add_generic_rpc_handlers((Service().handlers(),))
+    await server.start(HOST, port)
+    assert await waiting == b"y"
+    assert await call(b"z") == b"z"
+    await channel.close(None)
+    await server.stop(0)
+
+
+async def _is_admitted(call: Awaitable[bytes]) -> bool:
+    try:
+        await call
+    except aio.AioRpcError:
+        return False
+    return True
+
+
+async def _answer(call: Awaitable[bytes]) -> bytes:
+    return await call
+
+
+async def test_what_is_not_http2_is_hung_up_on() -> None:
+    port = next(PORTS)
+    server = LoopServer(lambda method, handler: handler)
+    await server.start(HOST, port)
+    reader, writer = await asyncio.open_connection(HOST, port)
+    writer.write(b"GET / HTTP/1.1\r\nHost: twinhold\r\n\r\n" * 4)
+    async with asyncio.timeout(WAIT_S):
+        await reader.read()
+    writer.close()
+    await server.stop(0)
+
+
+async def test_a_server_that_leaves_lets_calls_in_flight_end() -> None:
+    port = next(PORTS)
+    server = LoopServer(lambda method, handler: handler)
+    service = Service()
+    server.add_generic_rpc_handlers((service.handlers(),))
+    await server.start(HOST, port)
+    channel = loop_channel(f"{HOST}:{port}")
+    call = channel.stream_stream("/test.Service/Talk", None, None)(None)
+    await call.write(b"before")
+    assert await call.read() == b"before"
+    stopping = asyncio.ensure_future(server.stop(WAIT_S))
+    while await _is_admitted(channel.unary_unary("/test.Service/Echo", None, None)(b"still?")):
+        pass
+    await call.write(b"after")
+    assert await call.read() == b"after"
+    await call.done_writing()
+    assert await call.read() is END
+    await stopping
+    await channel.close(None)
