@@ -4,8 +4,9 @@ The rules, which the tests hold as laws:
 
 - every attempt carries the same request id, so that the journal takes it once (I10);
 - an attempt never goes to the owner of an older epoch than one already heard of;
+- a read whose answer is too large to share a stream is asked again at once as a stream of its own, and stays one;
 - "failed" is said only when every attempt certainly had no effect; otherwise the outcome is unknown;
-- nothing is waited for beyond the deadline; blind retries are paced by a budget, redirects are not.
+- nothing is waited for beyond the deadline; blind retries are paced by a budget, being told where to ask is not.
 """
 
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from typing import Generic, TypeAlias, TypeVar, assert_never
 from client.budget import RetryBudget
 from core.assignments import Assignment, Fence
 from core.errors import (
+    AnswerTooLargeError,
     ConflictError,
     DamagedError,
     MalformedError,
@@ -100,6 +102,10 @@ class Send:
     node: NodeId
     epoch: int
     request_id: str
+    wait_s: float
+    """How long its answer is of use."""
+    streamed: bool
+    """A read: as a stream of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +150,7 @@ class Call(Generic[Got]):
         request_id: the same for all attempts.
         deadline: when to stop, on the clock of ``now``.
         writes: whether an attempt can have an effect; a read never ends as unknown.
+        streamed: a read whose answer is known to be too large to share a stream.
         policy: how patient.
         budget: shared by all calls of a client.
         chance: a number in [0, 1), fresh with every call; for jitter.
@@ -164,6 +171,7 @@ class Call(Generic[Got]):
         "_request_id",
         "_retry_at",
         "_since",
+        "_streamed",
         "_target",
         "_writes",
     )
@@ -174,6 +182,7 @@ class Call(Generic[Got]):
         *,
         deadline: float,
         writes: bool,
+        streamed: bool,
         policy: Policy,
         budget: RetryBudget,
         chance: Callable[[], float],
@@ -181,6 +190,7 @@ class Call(Generic[Got]):
         self._request_id = request_id
         self._deadline = deadline
         self._writes = writes
+        self._streamed = streamed
         self._policy = policy
         self._budget = budget
         self._chance = chance
@@ -246,6 +256,9 @@ class Call(Generic[Got]):
         self._node = None
         self._last = error
         self._doubt = self._doubt or not certain
+        if isinstance(error, AnswerTooLargeError) and not self._streamed:
+            self._streamed = True
+            return self._out(self._send(now))
         if not _repeatable(error):
             return self._end(GiveUp(self._verdict()))
         redirect = redirected(error)
@@ -268,7 +281,9 @@ class Call(Generic[Got]):
         other = self._target.standby if self._at_standby else None
         self._attempt += 1
         self._node, self._since, self._retry_at = other or self._target.primary, now, NEVER
-        return [Send(self._attempt, self._node, self._target.fence.epoch, self._request_id)]
+        wait_s = min(self._policy.attempt_s, self._deadline - now)
+        epoch = self._target.fence.epoch
+        return [Send(self._attempt, self._node, epoch, self._request_id, wait_s, self._streamed)]
 
     def _abandon(self) -> list[Action[Got]]:
         if self._node is None:

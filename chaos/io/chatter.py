@@ -13,6 +13,9 @@ from core.errors import TwinholdError, UnknownOutcomeError
 from core.names import TenantName
 from twinhold.v1 import chat_pb2
 
+SCREEN_MAX = 200
+"""Posts that a member reads at once; whoever asks for more asks for a stream."""
+
 
 def clock_ns() -> int:
     """Read the clock of all clients of this machine, the same that nodes use."""
@@ -72,7 +75,9 @@ class Chatter:
         self._recorder.began(line)
         query = chat_pb2.ChatQuery(history=chat_pb2.ReadHistory(channel=channel, limit=limit))
         try:
-            got = await self._client.query(tenant, query, chat_pb2.ChatQueryAnswer, timeout_s=timeout_s)
+            got = await self._client.query(
+                tenant, query, chat_pb2.ChatQueryAnswer, timeout_s=timeout_s, streamed=limit > SCREEN_MAX
+            )
         except TwinholdError:
             line = replace(line, completed_ns=clock_ns(), outcome="failed")
         else:

@@ -28,6 +28,7 @@ from core.machine import Output
 from core.names import NodeId, TenantName
 from nodes import views as nv
 from nodes.app_table import AppTable, type_url
+from nodes.errands import only_part
 from nodes.frames import Frame
 from nodes.ledger import Submitted
 from twinhold.v1 import chat_pb2, journal_pb2
@@ -36,6 +37,8 @@ CHANNEL = "general"
 OPERATION_S = 5.0
 READ_LIMIT = 5
 AUDIT_LIMIT = 100_000
+SHARED_BYTES_MAX = 128
+"""What a read may bring that shares a stream: so little that reads of either kind happen in every schedule."""
 LOOK_S = 0.1
 """How often a call that is under way looks for a newer map."""
 
@@ -100,10 +103,14 @@ class User:
         self.operations += 1
         query = chat_pb2.ChatQuery(history=chat_pb2.ReadHistory(channel=CHANNEL, limit=limit)).SerializeToString()
 
-        def attempt(driver: SimNode, back: Callable[[nv.QueryOutcome], None]) -> None:
-            assert driver.driver is not None, "asked only while it lives"
-            driver.driver.query(
-                tenant=str(self.tenant), type_url=type_url(chat_pb2.ChatQuery), body=query, actor="user", done=back
+        def attempt(node: SimNode, send: Send, back: Callable[[nv.QueryOutcome], None]) -> None:
+            assert node.driver is not None, "asked only while it lives"
+            node.driver.query(
+                tenant=str(self.tenant),
+                type_url=type_url(chat_pb2.ChatQuery),
+                body=query,
+                actor="user",
+                done=back if send.streamed else lambda outcome: back(_shared(outcome)),
             )
 
         def done(request_id: str, answer: nv.QueryAnswer | TwinholdError, began: float) -> None:
@@ -117,13 +124,13 @@ class User:
                 self._told(answer)
             then()
 
-        _Operation(self, writes=False, attempt=attempt, done=done).start()
+        _Operation(self, writes=False, attempt=attempt, done=done, streamed=limit == AUDIT_LIMIT).start()
 
     def _write(self, body: bytes, url: str, done: Callable[[str, nv.Answered | TwinholdError, float], None]) -> None:
         request_id = f"{self.tenant.slug}-{self.host.world.chance.getrandbits(64):016x}"
         submitted = Submitted(str(self.tenant), self.apps.of_command(url).name, body, url, "user", request_id)
 
-        def attempt(node: SimNode, back: Callable[[nv.Outcome], None]) -> None:
+        def attempt(node: SimNode, send: Send, back: Callable[[nv.Outcome], None]) -> None:
             assert node.driver is not None, "asked only while it lives"
             node.driver.submit(submitted, back)
 
@@ -148,9 +155,10 @@ class _Operation:
         user: User,
         *,
         writes: bool,
-        attempt: Callable[[SimNode, Callable[..., None]], None],
+        attempt: Callable[[SimNode, Send, Callable[..., None]], None],
         done: Callable[..., None],
         request_id: str = "",
+        streamed: bool = False,
     ) -> None:
         self._user, self._attempt, self._done = user, attempt, done
         self._request_id = request_id or f"read-{user.operations}"
@@ -161,6 +169,7 @@ class _Operation:
             self._request_id,
             deadline=host.now() + OPERATION_S,
             writes=writes,
+            streamed=streamed,
             policy=USUAL,
             budget=RetryBudget(per_s=1000.0, burst=100.0),
             chance=host.world.chance.random,
@@ -188,8 +197,8 @@ class _Operation:
     def _perform(self, output: Output[Action[object]]) -> None:
         for action in output.actions:
             match action:
-                case Send(attempt, node, _, _):
-                    self._send(attempt, self._user.nodes[node])
+                case Send():
+                    self._send(action, self._user.nodes[action.node])
                 case Abandon():
                     pass
                 case Finish(answer):
@@ -200,12 +209,12 @@ class _Operation:
             host = self._user.host
             host.call_at(output.wake_at, lambda: self._perform(self._call.wake(host.now())))
 
-    def _send(self, attempt: int, node: SimNode) -> None:
-        user = self._user
+    def _send(self, send: Send, node: SimNode) -> None:
+        user, attempt = self._user, send.attempt
 
         def there(back: Callable[[object], None]) -> None:
             if node.driver is not None:
-                self._attempt(node, back)
+                self._attempt(node, send, back)
 
         def came(answer: object) -> None:
             if self._ended:
@@ -224,3 +233,13 @@ class _Operation:
     def _end(self, answer: object) -> None:
         self._ended = True
         self._done(self._request_id, answer, self._began)
+
+
+def _shared(outcome: nv.QueryOutcome) -> nv.QueryOutcome:
+    """Refuse what is too large to share a stream, as a node's session does."""
+    if isinstance(outcome, nv.QueryAnswer):
+        try:
+            only_part(outcome, limit_bytes=SHARED_BYTES_MAX)
+        except TwinholdError as error:
+            return error
+    return outcome

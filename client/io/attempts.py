@@ -1,4 +1,4 @@
-"""How an attempt is made: a command over a session, a command by itself, a query."""
+"""How an attempt is made: a command or a read over a session, a command or a read by itself."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -22,6 +22,8 @@ Got = TypeVar("Got")
 Answered = Callable[[Got], None]
 Refused = Callable[[TwinholdError, bool], None]
 Endpoints = Callable[[NodeId], str]
+ENVELOPE_BYTES = 256
+"""About what a command has around its body: names, the request id, the message's type."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,18 +72,17 @@ class OverSession:
     def begin(self, send: Send, answered: Answered[pb.CommandAnswer], failed: Refused) -> Callable[[], None]:
         """Send the command."""
 
+        def write(item: pb.SessionCommand) -> None:
+            item.wait_ms = _wait_ms(send)
+            write_command(item.command, self.tenant, self.body, send)
+
         def done(outcome: Outcome) -> None:
             if isinstance(outcome, tuple):
                 failed(*outcome)
             else:
-                answered(outcome)
+                answered(outcome.answer)
 
-        try:
-            session = self.sessions.to(self.endpoints(send.node))
-        except NotFoundError as error:
-            return _refuse(error, failed)
-        ticket = session.submit(command_of(self.tenant, self.body, send), done)
-        return lambda: session.abandon(ticket)
+        return _share(self.sessions, self.endpoints, send.node, write, done, failed, size_bytes=len(self.body.value))
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +99,8 @@ class ByItself:
 
         async def call() -> pb.CommandAnswer:
             stub = rpc.CommandServiceStub(self.dialler.channel(self.endpoints(send.node)))
-            request = pb.SubmitRequest(command=command_of(self.tenant, self.body, send))
+            request = pb.SubmitRequest()
+            write_command(request.command, self.tenant, self.body, send)
             response = await stub.Submit(request, metadata=self.dialler.metadata)
             return response.answer
 
@@ -107,18 +109,35 @@ class ByItself:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """A query; its answer's parts are concatenated, which for protobuf means: the bytes are."""
+    """A read: over the node's session, or as a stream of its own."""
 
     tenant: str
     body: AnyMessage
+    sessions: Sessions
     dialler: Dialler
     endpoints: Endpoints
 
     def begin(self, send: Send, answered: Answered[Part], failed: Refused) -> Callable[[], None]:
         """Ask."""
-        return _in_task(self._read(send), answered, failed)
+        if send.streamed:
+            return _in_task(self._stream(send), answered, failed)
 
-    async def _read(self, send: Send) -> Part:
+        def write(item: pb.SessionCommand) -> None:
+            item.wait_ms = _wait_ms(send)
+            item.query.tenant = self.tenant
+            item.query.body.type_url, item.query.body.value = self.body.type_url, self.body.value
+
+        def done(outcome: Outcome) -> None:
+            if isinstance(outcome, tuple):
+                failed(*outcome)
+            else:
+                read = outcome.read
+                answered(Part(read.body.value, read.position.shard, read.position.lsn))
+
+        return _share(self.sessions, self.endpoints, send.node, write, done, failed, size_bytes=len(self.body.value))
+
+    async def _stream(self, send: Send) -> Part:
+        """Take the parts one by one; concatenated, which for protobuf means that the bytes are, they are the answer."""
         endpoint = self.endpoints(send.node)
         stub = rpc.CommandServiceStub(self.dialler.channel(endpoint))
         stream = stub.Query(pb.QueryRequest(tenant=self.tenant, body=self.body), metadata=self.dialler.metadata)
@@ -130,9 +149,33 @@ class Reading:
         raise UnavailableError(f"{endpoint} ended a query before its last part")
 
 
-def command_of(tenant: str, body: AnyMessage, send: Send) -> pb.Command:
-    """Build the command of one attempt."""
-    return pb.Command(tenant=tenant, body=body, request_id=send.request_id, epoch=send.epoch)
+def write_command(message: pb.Command, tenant: str, body: AnyMessage, send: Send) -> None:
+    """Write the command of one attempt."""
+    message.tenant, message.request_id, message.epoch = tenant, send.request_id, send.epoch
+    message.body.type_url, message.body.value = body.type_url, body.value
+
+
+def _wait_ms(send: Send) -> int:
+    return max(1, round(send.wait_s * 1000))
+
+
+def _share(
+    sessions: Sessions,
+    endpoints: Endpoints,
+    node: NodeId,
+    write: Callable[[pb.SessionCommand], None],
+    done: Callable[[Outcome], None],
+    failed: Refused,
+    *,
+    size_bytes: int,
+) -> Callable[[], None]:
+    """Make an attempt over a node's session; returns how to abandon it."""
+    try:
+        session = sessions.to(endpoints(node))
+    except NotFoundError as error:
+        return _refuse(error, failed)
+    ticket = session.send(write, done, size_bytes=size_bytes + ENVELOPE_BYTES)
+    return lambda: session.abandon(ticket)
 
 
 def _refuse(error: TwinholdError, failed: Refused) -> Callable[[], None]:

@@ -143,7 +143,7 @@ class Client:
         else:
             how = OverSession(str(name), packed(body), self._sessions, self.endpoint)
         call: Call[pb.CommandAnswer] = self._call(
-            request_id or fresh_request_id(self._rng), timeout_s, policy, writes=True
+            request_id or fresh_request_id(self._rng), timeout_s, policy, writes=True, streamed=False
         )
         got = await self._run(name, Running[pb.CommandAnswer](call, how, self._clock))
         return Answered(_read(answer, got.body.value), got.position.shard, got.position.lsn, got.replayed)
@@ -156,15 +156,25 @@ class Client:
         *,
         timeout_s: float,
         policy: Policy = USUAL,
+        streamed: bool = False,
     ) -> Answered[Answer]:
         """Read, linearizably; the parts of a long answer are put together.
+
+        Args:
+            tenant: whose.
+            body: the app's query.
+            answer: the type of the app's answer.
+            timeout_s: for all attempts together.
+            policy: how patient.
+            streamed: the answer is known to be long (above 64 KiB): ask for a stream of its own from the first attempt
+                on. Without it, reads share the session of the node, and one that turns out long is asked again.
 
         Raises:
             TwinholdError: there is no answer; a read has no effect, so trying again is always right.
         """
         name = await self._known(tenant, timeout_s)
-        how = Reading(str(name), packed(body), self._dialler, self.endpoint)
-        call: Call[Part] = self._call("", timeout_s, policy, writes=False)
+        how = Reading(str(name), packed(body), self._sessions, self._dialler, self.endpoint)
+        call: Call[Part] = self._call("", timeout_s, policy, writes=False, streamed=streamed)
         got = await self._run(name, Running[Part](call, how, self._clock))
         return Answered(_read(answer, got.body), got.shard, got.lsn, replayed=False)
 
@@ -221,11 +231,12 @@ class Client:
     ) -> None:
         await self.close()
 
-    def _call(self, request_id: str, timeout_s: float, policy: Policy, *, writes: bool) -> Call[Got]:
+    def _call(self, request_id: str, timeout_s: float, policy: Policy, *, writes: bool, streamed: bool) -> Call[Got]:
         return Call(
             request_id,
             deadline=self._clock.now() + timeout_s,
             writes=writes,
+            streamed=streamed,
             policy=policy,
             budget=self._budget,
             chance=self._rng.random,

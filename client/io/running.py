@@ -6,8 +6,8 @@ from typing import Generic, Protocol, TypeVar
 
 from client.call import Abandon, Action, Call, Event, Failed, Finish, GiveUp, Moved, Send, Succeeded, Target
 from core.errors import TwinholdError
-from core.io.clock import LoopClock
 from core.machine import NEVER, Output
+from core.ports import Clock, Timer
 
 Got = TypeVar("Got")
 Got_co = TypeVar("Got_co", covariant=True)
@@ -43,12 +43,12 @@ class Running(Generic[Got]):
 
     __slots__ = ("_abandon", "_attempts", "_call", "_clock", "_timer", "done")
 
-    def __init__(self, call: Call[Got], attempts: Attempts[Got], clock: LoopClock) -> None:
+    def __init__(self, call: Call[Got], attempts: Attempts[Got], clock: Clock) -> None:
         self.done: asyncio.Future[Got] = asyncio.get_running_loop().create_future()
         self._call = call
         self._attempts = attempts
         self._clock = clock
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: Timer | None = None
         self._abandon: Callable[[], None] | None = None
 
     def tell(self, event: Event[Got]) -> None:

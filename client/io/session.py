@@ -1,9 +1,9 @@
-"""Many commands over one stream to one node: batched on the way out, answered in any order."""
+"""Many commands and reads over one stream to one node: batched on the way out, answered in any order."""
 
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from grpc import aio
 
@@ -22,9 +22,16 @@ IN_FLIGHT_MAX = 1024
 QUEUE_MAX = 8192
 CALM_S = 0.05
 
-Outcome: TypeAlias = "pb.CommandAnswer | tuple[TwinholdError, bool]"
-"""An answer; or an error, and whether the command certainly had no effect."""
+Outcome: TypeAlias = "pb.CommandResult | tuple[TwinholdError, bool]"
+"""What was answered or read; or an error, and whether the command certainly had no effect."""
 Done: TypeAlias = Callable[[Outcome], None]
+
+
+class _Queued(NamedTuple):
+    ticket: int
+    size_bytes: int
+    write: Callable[[pb.SessionCommand], None]
+    done: Done
 
 
 class Session:
@@ -37,7 +44,7 @@ class Session:
         self._ticket = 0
         self._waiting: dict[int, Done | None] = {}
         """By ticket, everything sent and not answered; None: nobody waits for it any more."""
-        self._queue: deque[tuple[int, pb.Command, Done]] = deque()
+        self._queue: deque[_Queued] = deque()
         self._more = asyncio.Event()
         self._reader: asyncio.Task[None] | None = None
 
@@ -45,14 +52,23 @@ class Session:
         """Open the stream."""
         self._reader = asyncio.create_task(self._run())
 
-    def submit(self, command: pb.Command, done: Done) -> int:
-        """Send a command; ``done`` is called once, never before this returns. Returns the ticket."""
+    def send(self, write: Callable[[pb.SessionCommand], None], done: Done, *, size_bytes: int) -> int:
+        """Send a command or a read.
+
+        Args:
+            write: fills it in, in place: building nested messages would copy them.
+            done: called once, never before this returns.
+            size_bytes: about what it takes in a message.
+
+        Returns:
+            The ticket.
+        """
         self._ticket += 1
         if len(self._queue) >= QUEUE_MAX:
             error = OverloadedError(f"{QUEUE_MAX} commands wait for {self._endpoint}", retry_after_s=CALM_S)
             asyncio.get_running_loop().call_soon(done, (error, True))
         else:
-            self._queue.append((self._ticket, command, done))
+            self._queue.append(_Queued(self._ticket, size_bytes, write, done))
             self._more.set()
         return self._ticket
 
@@ -61,7 +77,7 @@ class Session:
         if ticket in self._waiting:
             self._waiting[ticket] = None
         else:
-            self._queue = deque(item for item in self._queue if item[0] != ticket)
+            self._queue = deque(item for item in self._queue if item.ticket != ticket)
 
     async def close(self) -> None:
         """End the stream; whoever still waits is told that the outcome is unknown."""
@@ -91,25 +107,26 @@ class Session:
     async def _write(self, stream: "aio.StreamStreamCall[pb.SessionRequest, pb.SessionResponse]") -> None:
         while True:
             await self._more.wait()
-            commands = self._batch()
-            if not commands:
+            request = self._batch()
+            if not request.commands:
                 self._more.clear()
                 continue
             try:
-                await stream.write(pb.SessionRequest(commands=commands))
+                await stream.write(request)
             except (aio.AioRpcError, asyncio.InvalidStateError):
                 return  # the reader sees why
 
-    def _batch(self) -> list[pb.SessionCommand]:
-        size = min(len(self._queue), BATCH_MAX, IN_FLIGHT_MAX - len(self._waiting))
-        commands: list[pb.SessionCommand] = []
-        room = MESSAGE_BYTES_MAX
-        while len(commands) < size and room > 0:
-            ticket, command, done = self._queue.popleft()
-            self._waiting[ticket] = done
-            commands.append(pb.SessionCommand(ticket=ticket, command=command))
-            room -= command.ByteSize()
-        return commands
+    def _batch(self) -> pb.SessionRequest:
+        request = pb.SessionRequest()
+        count, room = min(len(self._queue), BATCH_MAX, IN_FLIGHT_MAX - len(self._waiting)), MESSAGE_BYTES_MAX
+        while count > 0 and room > 0:
+            queued = self._queue.popleft()
+            self._waiting[queued.ticket] = queued.done
+            item = request.commands.add()
+            item.ticket = queued.ticket
+            queued.write(item)
+            count, room = count - 1, room - queued.size_bytes
+        return request
 
     def _answered(self, response: pb.SessionResponse) -> None:
         for result in response.results:
@@ -127,12 +144,12 @@ class Session:
         for done in sent:
             if done is not None:
                 done((cause, unsent))
-        for _, _, done in queued:
-            done((cause, True))
+        for item in queued:
+            item.done((cause, True))
 
 
 def _outcome(result: pb.CommandResult) -> Outcome:
-    if result.HasField("answer"):
-        return result.answer
+    if not result.HasField("error"):
+        return result
     error = error_of_command(result.error)
     return error, without_effect(error)

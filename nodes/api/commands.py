@@ -15,10 +15,11 @@ from core.errors import TwinholdError, UnknownOutcomeError
 from core.io.serve import Context, principal_of
 from core.names import ShardId
 from nodes.api.answers import write_answer
-from nodes.api.intake import Intake, check_query
+from nodes.api.intake import Intake, asking
 from nodes.api.session import Session
 from nodes.door import Door, Visitor
 from nodes.driver import NodeDriver
+from nodes.errands import WAIT_MAX_S
 from nodes.shedding import Work
 from nodes.subscription import Subscription
 from nodes.views import CaughtUpStep, EndedStep, EntryStep, GapStep, Outcome, QueryAnswer, QueryOutcome, Step
@@ -28,8 +29,6 @@ from twinhold.v1 import journal_pb2
 
 SERVICE = pb.DESCRIPTOR.services_by_name["CommandService"].full_name
 Answer = TypeVar("Answer")
-ANSWER_S = 30.0
-"""How long a call without a deadline of its own waits; after that its outcome is unknown."""
 
 
 class CommandService(pb_grpc.CommandServiceServicer):
@@ -68,14 +67,13 @@ class CommandService(pb_grpc.CommandServiceServicer):
         return response
 
     async def Session(self, request_iterator: object, context: Context) -> None:  # type: ignore[override]  # as above
-        """Run many commands."""
+        """Run many commands and small reads."""
         await Session(
-            context, principal_of(context).name, driver=self._driver, intake=self._intake, door=self._door
+            context, principal_of(context).name, served=self._driver, intake=self._intake, door=self._door
         ).run()
 
     async def Query(self, request: pb.QueryRequest, context: Context) -> AsyncIterator[pb.QueryResponse]:
         """Read."""
-        check_query(request)
         answer = await self._asked(request, principal_of(context).name)
         position = pb.Position(shard=answer.shard, lsn=answer.lsn)
         last = len(answer.parts) - 1
@@ -142,14 +140,7 @@ class CommandService(pb_grpc.CommandServiceServicer):
             if not waiting.done():
                 waiting.set_result(outcome)
 
-        begin = partial(
-            self._driver.query,
-            tenant=request.tenant,
-            type_url=request.body.type_url,
-            body=request.body.value,
-            actor=actor,
-            done=done,
-        )
+        begin = asking(self._driver, request, actor, done)
         size_bytes = len(request.body.value)
         self._door.enter(request.tenant, Visitor(Work.QUERY, begin, done), size_bytes=size_bytes, stored_bytes=0)
         outcome = await _in_time(waiting)
@@ -160,9 +151,9 @@ class CommandService(pb_grpc.CommandServiceServicer):
 
 async def _in_time(waiting: Awaitable[Answer]) -> Answer:
     try:
-        async with asyncio.timeout(ANSWER_S):
+        async with asyncio.timeout(WAIT_MAX_S):
             return await waiting
     except TimeoutError as cause:
         raise UnknownOutcomeError(
-            f"no answer within {ANSWER_S:.0f} s: it may have happened, try again under the same request id"
+            f"no answer within {WAIT_MAX_S:.0f} s: it may have happened, try again under the same request id"
         ) from cause

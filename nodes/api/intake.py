@@ -1,6 +1,8 @@
-"""What a command on the wire must be before the node looks at it."""
+"""What a command or a read on the wire must be before the node looks at it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Protocol
 
 from google.protobuf.any_pb2 import Any
 
@@ -9,9 +11,24 @@ from core.io.dial import MESSAGE_BYTES_MAX
 from core.topology import Topology
 from nodes.app_table import AppTable, type_url
 from nodes.ledger import Submitted
+from nodes.views import Outcome, QueryOutcome
 from twinhold.v1 import command_service_pb2 as pb
 
 REQUEST_ID_LENGTH_MAX = 64
+
+
+class Served(Protocol):
+    """Whoever runs commands and reads: the node's driver."""
+
+    def submit(self, submitted: Submitted, done: Callable[[Outcome], None]) -> None:
+        """Run a command; ``done`` gets the answer once it is committed, or the error."""
+        ...
+
+    def query(
+        self, *, tenant: str, type_url: str, body: bytes, actor: str, done: Callable[[QueryOutcome], None]
+    ) -> None:
+        """Read, linearizably; ``done`` gets the answer or the error."""
+        ...
 
 
 class Intake:
@@ -61,8 +78,22 @@ class Intake:
         return error
 
 
-def check_query(request: pb.QueryRequest) -> None:
-    """Refuse a query that is too large; raises OversizedError."""
+def asking(
+    served: Served, request: pb.QueryRequest, actor: str, done: Callable[[QueryOutcome], None]
+) -> Callable[[], None]:
+    """Check a read, and return how it begins.
+
+    Raises:
+        OversizedError: it is larger than the limit.
+    """
     size_bytes = request.ByteSize()
     if size_bytes > MESSAGE_BYTES_MAX:
         raise OversizedError("the query", size_bytes=size_bytes, limit_bytes=MESSAGE_BYTES_MAX)
+    return partial(
+        served.query,
+        tenant=request.tenant,
+        type_url=request.body.type_url,
+        body=request.body.value,
+        actor=actor,
+        done=done,
+    )

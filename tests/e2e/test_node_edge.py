@@ -116,6 +116,20 @@ class TwoNodes:
             found.extend(post.text for post in answer.posts)
         return found
 
+    async def over_session(
+        self, node: NodeId, *items: command_service_pb2.SessionCommand
+    ) -> dict[int, command_service_pb2.CommandResult]:
+        """Send work over a session of its own, and take every answer."""
+        session = self.stub(node).Session(None)
+        await session.write(command_service_pb2.SessionRequest(commands=items))
+        await session.done_writing()
+        results: dict[int, command_service_pb2.CommandResult] = {}
+        while isinstance(response := await session.read(), command_service_pb2.SessionResponse):
+            for result in response.results:
+                assert result.ticket not in results
+                results[result.ticket] = result.result
+        return results
+
     async def down(self) -> None:
         for line in self.lines.values():
             await line.close(None)
@@ -128,6 +142,18 @@ def commanded(body: Message, request_id: str = "") -> command_service_pb2.Comman
     command = command_service_pb2.Command(tenant=TENANT, request_id=request_id or uuid.uuid4().hex)
     command.body.Pack(body)
     return command
+
+
+def read(ticket: int, *, limit: int = 20, wait_ms: int = 0) -> command_service_pb2.SessionCommand:
+    query = command_service_pb2.QueryRequest(tenant=TENANT)
+    query.body.Pack(chat_pb2.ChatQuery(history=chat_pb2.ReadHistory(channel="general", limit=limit)))
+    return command_service_pb2.SessionCommand(ticket=ticket, query=query, wait_ms=wait_ms)
+
+
+def texts_in(result: command_service_pb2.CommandResult) -> list[str]:
+    answer = chat_pb2.ChatQueryAnswer()
+    assert result.read.body.Unpack(answer)
+    return [post.text for post in answer.posts]
 
 
 def post(text: str) -> chat_pb2.ChatCommand:
@@ -157,23 +183,48 @@ async def test_posts_are_answered_read_back_and_held_by_both(pair: TwoNodes) -> 
 
 
 async def test_a_session_answers_every_ticket_once_and_errors_as_fields(pair: TwoNodes) -> None:
-    session = pair.stub(FRA).Session(None)
     commands = [
         command_service_pb2.SessionCommand(ticket=ticket, command=commanded(post(f"post {ticket}")))
         for ticket in range(1, 201)
     ]
     commands.append(command_service_pb2.SessionCommand(ticket=999, command=commanded(Any())))
-    await session.write(command_service_pb2.SessionRequest(commands=commands))
-    await session.done_writing()
-    results: dict[int, command_service_pb2.CommandResult] = {}
-    while isinstance(response := await session.read(), command_service_pb2.SessionResponse):
-        for result in response.results:
-            assert result.ticket not in results
-            results[result.ticket] = result.result
+    results = await pair.over_session(FRA, *commands)
     assert error_of_command(results.pop(999).error).reason == "UNKNOWN_APP"
     assert sorted(results) == list(range(1, 201))
     assert all(result.WhichOneof("outcome") == "answer" for result in results.values())
     assert sorted(await pair.posts(FRA)) == sorted(f"post {ticket}" for ticket in range(1, 201))
+
+
+async def test_a_read_over_a_session_shows_what_was_acknowledged_and_only_the_owner_answers(pair: TwoNodes) -> None:
+    sent = await pair.submit(FRA, post("one"))
+    results = await pair.over_session(FRA, *(read(ticket) for ticket in range(1, 101)))
+    assert sorted(results) == list(range(1, 101))
+    assert all(texts_in(result) == ["one"] for result in results.values())
+    assert results[1].read.position == sent.position
+    (astray,) = (await pair.over_session(AMS, read(1))).values()
+    error = error_of_command(astray.error)
+    assert (error.reason, error.facts["owner"]) == ("NOT_OWNER", FRA)
+    assert error.facts["owner_endpoint"] == pair.topology.node(FRA).endpoint
+
+
+async def test_a_long_answer_is_refused_on_a_session_and_comes_by_query(pair: TwoNodes) -> None:
+    for number in range(6):
+        await pair.submit(FRA, post(str(number) * 16_000))
+    results = await pair.over_session(FRA, read(1), read(2, limit=1))
+    error = error_of_command(results[1].error)
+    assert (error.reason, error.facts["limit_bytes"]) == ("ANSWER_TOO_LARGE", str(64 * 1024))
+    assert texts_in(results[2]) == ["5" * 16_000]
+    assert await pair.posts(FRA) == [str(number) * 16_000 for number in range(6)]
+
+
+async def test_a_session_does_not_hold_work_beyond_its_deadline(pair: TwoNodes) -> None:
+    pair.processes[AMS].freeze()
+    command = command_service_pb2.SessionCommand(ticket=1, command=commanded(post("waits")), wait_ms=50)
+    results = await pair.over_session(FRA, command)
+    assert error_of_command(results[1].error).reason == "UNKNOWN_OUTCOME"
+    pair.processes[AMS].thaw()
+    await pair.submit_until_done(FRA, post("after"))
+    assert await pair.posts(FRA) == ["waits", "after"], "what was unknown did happen here"
 
 
 async def test_a_subscription_brings_committed_entries_from_a_position_on(pair: TwoNodes) -> None:
@@ -309,6 +360,8 @@ async def test_a_primary_that_was_frozen_and_replaced_serves_nothing_and_follows
     with pytest.raises(TwinholdError) as caught:
         await pair.submit(FRA, post("too late"))
     assert caught.value.facts["owner"] == AMS
+    (stale,) = (await pair.over_session(FRA, read(1))).values()
+    assert error_of_command(stale.error).facts["owner"] == AMS
     assert await pair.posts(AMS) == ["before", "meanwhile"]
 
 

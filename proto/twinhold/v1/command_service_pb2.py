@@ -26,7 +26,7 @@ from google.protobuf import any_pb2 as google_dot_protobuf_dot_any__pb2
 from twinhold.v1 import errors_pb2 as twinhold_dot_v1_dot_errors__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!twinhold/v1/command_service.proto\x12\x0btwinhold.v1\x1a\x19google/protobuf/any.proto\x1a\x18twinhold/v1/errors.proto\"`\n\x07\x43ommand\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\"\n\x04\x62ody\x18\x02 \x01(\x0b\x32\x14.google.protobuf.Any\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12\r\n\x05\x65poch\x18\x04 \x01(\x04\"t\n\rCommandResult\x12,\n\x06\x61nswer\x18\x01 \x01(\x0b\x32\x1a.twinhold.v1.CommandAnswerH\x00\x12*\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x19.twinhold.v1.CommandErrorH\x00\x42\t\n\x07outcome\"n\n\rCommandAnswer\x12\"\n\x04\x62ody\x18\x01 \x01(\x0b\x32\x14.google.protobuf.Any\x12\'\n\x08position\x18\x02 \x01(\x0b\x32\x15.twinhold.v1.Position\x12\x10\n\x08replayed\x18\x03 \x01(\x08\"&\n\x08Position\x12\r\n\x05shard\x18\x01 \x01(\r\x12\x0b\n\x03lsn\x18\x02 \x01(\x04\"\xcd\x01\n\x0c\x43ommandError\x12\x0c\n\x04\x63ode\x18\x01 \x01(\r\x12#\n\x06reason\x18\x02 \x01(\x0e\x32\x13.twinhold.v1.Reason\x12\x0f\n\x07message\x18\x03 \x01(\t\x12\x33\n\x05\x66\x61\x63ts\x18\x04 \x03(\x0b\x32$.twinhold.v1.CommandError.FactsEntry\x12\x16\n\x0eretry_after_ms\x18\x05 \x01(\r\x1a,\n\nFactsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"6\n\rSubmitRequest\x12%\n\x07\x63ommand\x18\x01 \x01(\x0b\x32\x14.twinhold.v1.Command\"<\n\x0eSubmitResponse\x12*\n\x06\x61nswer\x18\x01 \x01(\x0b\x32\x1a.twinhold.v1.CommandAnswer\"?\n\x0eSessionRequest\x12-\n\x08\x63ommands\x18\x01 \x03(\x0b\x32\x1b.twinhold.v1.SessionCommand\"G\n\x0eSessionCommand\x12\x0e\n\x06ticket\x18\x01 \x01(\x04\x12%\n\x07\x63ommand\x18\x02 \x01(\x0b\x32\x14.twinhold.v1.Command\">\n\x0fSessionResponse\x12+\n\x07results\x18\x01 \x03(\x0b\x32\x1a.twinhold.v1.SessionResult\"K\n\rSessionResult\x12\x0e\n\x06ticket\x18\x01 \x01(\x04\x12*\n\x06result\x18\x02 \x01(\x0b\x32\x1a.twinhold.v1.CommandResult\"B\n\x0cQueryRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\"\n\x04\x62ody\x18\x02 \x01(\x0b\x32\x14.google.protobuf.Any\"j\n\rQueryResponse\x12\"\n\x04\x62ody\x18\x01 \x01(\x0b\x32\x14.google.protobuf.Any\x12\'\n\x08position\x18\x02 \x01(\x0b\x32\x15.twinhold.v1.Position\x12\x0c\n\x04last\x18\x03 \x01(\x08\"H\n\x10SubscribeRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x16\n\tafter_lsn\x18\x02 \x01(\x04H\x00\x88\x01\x01\x42\x0c\n\n_after_lsn\"\x97\x01\n\x11SubscribeResponse\x12-\n\x05\x65ntry\x18\x01 \x01(\x0b\x32\x1c.twinhold.v1.SubscribedEntryH\x00\x12*\n\tcaught_up\x18\x02 \x01(\x0b\x32\x15.twinhold.v1.PositionH\x00\x12\x1f\n\x03gap\x18\x03 \x01(\x0b\x32\x10.twinhold.v1.GapH\x00\x42\x06\n\x04step\"\x8b\x01\n\x0fSubscribedEntry\x12\'\n\x08position\x18\x01 \x01(\x0b\x32\x15.twinhold.v1.Position\x12\x0b\n\x03\x61pp\x18\x02 \x01(\t\x12$\n\x06\x65vents\x18\x03 \x03(\x0b\x32\x14.google.protobuf.Any\x12\r\n\x05\x61\x63tor\x18\x04 \x01(\t\x12\r\n\x05\x61t_ms\x18\x05 \x01(\x03\"P\n\x03Gap\x12$\n\x05\x66irst\x18\x01 \x01(\x0b\x32\x15.twinhold.v1.Position\x12#\n\x04last\x18\x02 \x01(\x0b\x32\x15.twinhold.v1.Position2\xad\x02\n\x0e\x43ommandService\x12\x41\n\x06Submit\x12\x1a.twinhold.v1.SubmitRequest\x1a\x1b.twinhold.v1.SubmitResponse\x12H\n\x07Session\x12\x1b.twinhold.v1.SessionRequest\x1a\x1c.twinhold.v1.SessionResponse(\x01\x30\x01\x12@\n\x05Query\x12\x19.twinhold.v1.QueryRequest\x1a\x1a.twinhold.v1.QueryResponse0\x01\x12L\n\tSubscribe\x12\x1d.twinhold.v1.SubscribeRequest\x1a\x1e.twinhold.v1.SubscribeResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!twinhold/v1/command_service.proto\x12\x0btwinhold.v1\x1a\x19google/protobuf/any.proto\x1a\x18twinhold/v1/errors.proto\"`\n\x07\x43ommand\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\"\n\x04\x62ody\x18\x02 \x01(\x0b\x32\x14.google.protobuf.Any\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12\r\n\x05\x65poch\x18\x04 \x01(\x04\"\x9e\x01\n\rCommandResult\x12,\n\x06\x61nswer\x18\x01 \x01(\x0b\x32\x1a.twinhold.v1.CommandAnswerH\x00\x12*\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x19.twinhold.v1.CommandErrorH\x00\x12(\n\x04read\x18\x03 \x01(\x0b\x32\x18.twinhold.v1.QueryAnswerH\x00\x42\t\n\x07outcome\"n\n\rCommandAnswer\x12\"\n\x04\x62ody\x18\x01 \x01(\x0b\x32\x14.google.protobuf.Any\x12\'\n\x08position\x18\x02 \x01(\x0b\x32\x15.twinhold.v1.Position\x12\x10\n\x08replayed\x18\x03 \x01(\x08\"&\n\x08Position\x12\r\n\x05shard\x18\x01 \x01(\r\x12\x0b\n\x03lsn\x18\x02 \x01(\x04\"\xcd\x01\n\x0c\x43ommandError\x12\x0c\n\x04\x63ode\x18\x01 \x01(\r\x12#\n\x06reason\x18\x02 \x01(\x0e\x32\x13.twinhold.v1.Reason\x12\x0f\n\x07message\x18\x03 \x01(\t\x12\x33\n\x05\x66\x61\x63ts\x18\x04 \x03(\x0b\x32$.twinhold.v1.CommandError.FactsEntry\x12\x16\n\x0eretry_after_ms\x18\x05 \x01(\r\x1a,\n\nFactsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"6\n\rSubmitRequest\x12%\n\x07\x63ommand\x18\x01 \x01(\x0b\x32\x14.twinhold.v1.Command\"<\n\x0eSubmitResponse\x12*\n\x06\x61nswer\x18\x01 \x01(\x0b\x32\x1a.twinhold.v1.CommandAnswer\"?\n\x0eSessionRequest\x12-\n\x08\x63ommands\x18\x01 \x03(\x0b\x32\x1b.twinhold.v1.SessionCommand\"\x82\x01\n\x0eSessionCommand\x12\x0e\n\x06ticket\x18\x01 \x01(\x04\x12%\n\x07\x63ommand\x18\x02 \x01(\x0b\x32\x14.twinhold.v1.Command\x12(\n\x05query\x18\x03 \x01(\x0b\x32\x19.twinhold.v1.QueryRequest\x12\x0f\n\x07wait_ms\x18\x04 \x01(\r\">\n\x0fSessionResponse\x12+\n\x07results\x18\x01 \x03(\x0b\x32\x1a.twinhold.v1.SessionResult\"K\n\rSessionResult\x12\x0e\n\x06ticket\x18\x01 \x01(\x04\x12*\n\x06result\x18\x02 \x01(\x0b\x32\x1a.twinhold.v1.CommandResult\"B\n\x0cQueryRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\"\n\x04\x62ody\x18\x02 \x01(\x0b\x32\x14.google.protobuf.Any\"Z\n\x0bQueryAnswer\x12\"\n\x04\x62ody\x18\x01 \x01(\x0b\x32\x14.google.protobuf.Any\x12\'\n\x08position\x18\x02 \x01(\x0b\x32\x15.twinhold.v1.Position\"j\n\rQueryResponse\x12\"\n\x04\x62ody\x18\x01 \x01(\x0b\x32\x14.google.protobuf.Any\x12\'\n\x08position\x18\x02 \x01(\x0b\x32\x15.twinhold.v1.Position\x12\x0c\n\x04last\x18\x03 \x01(\x08\"H\n\x10SubscribeRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x16\n\tafter_lsn\x18\x02 \x01(\x04H\x00\x88\x01\x01\x42\x0c\n\n_after_lsn\"\x97\x01\n\x11SubscribeResponse\x12-\n\x05\x65ntry\x18\x01 \x01(\x0b\x32\x1c.twinhold.v1.SubscribedEntryH\x00\x12*\n\tcaught_up\x18\x02 \x01(\x0b\x32\x15.twinhold.v1.PositionH\x00\x12\x1f\n\x03gap\x18\x03 \x01(\x0b\x32\x10.twinhold.v1.GapH\x00\x42\x06\n\x04step\"\x8b\x01\n\x0fSubscribedEntry\x12\'\n\x08position\x18\x01 \x01(\x0b\x32\x15.twinhold.v1.Position\x12\x0b\n\x03\x61pp\x18\x02 \x01(\t\x12$\n\x06\x65vents\x18\x03 \x03(\x0b\x32\x14.google.protobuf.Any\x12\r\n\x05\x61\x63tor\x18\x04 \x01(\t\x12\r\n\x05\x61t_ms\x18\x05 \x01(\x03\"P\n\x03Gap\x12$\n\x05\x66irst\x18\x01 \x01(\x0b\x32\x15.twinhold.v1.Position\x12#\n\x04last\x18\x02 \x01(\x0b\x32\x15.twinhold.v1.Position2\xad\x02\n\x0e\x43ommandService\x12\x41\n\x06Submit\x12\x1a.twinhold.v1.SubmitRequest\x1a\x1b.twinhold.v1.SubmitResponse\x12H\n\x07Session\x12\x1b.twinhold.v1.SessionRequest\x1a\x1c.twinhold.v1.SessionResponse(\x01\x30\x01\x12@\n\x05Query\x12\x19.twinhold.v1.QueryRequest\x1a\x1a.twinhold.v1.QueryResponse0\x01\x12L\n\tSubscribe\x12\x1d.twinhold.v1.SubscribeRequest\x1a\x1e.twinhold.v1.SubscribeResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,40 +37,42 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_COMMANDERROR_FACTSENTRY']._serialized_options = b'8\001'
   _globals['_COMMAND']._serialized_start=103
   _globals['_COMMAND']._serialized_end=199
-  _globals['_COMMANDRESULT']._serialized_start=201
-  _globals['_COMMANDRESULT']._serialized_end=317
-  _globals['_COMMANDANSWER']._serialized_start=319
-  _globals['_COMMANDANSWER']._serialized_end=429
-  _globals['_POSITION']._serialized_start=431
-  _globals['_POSITION']._serialized_end=469
-  _globals['_COMMANDERROR']._serialized_start=472
-  _globals['_COMMANDERROR']._serialized_end=677
-  _globals['_COMMANDERROR_FACTSENTRY']._serialized_start=633
-  _globals['_COMMANDERROR_FACTSENTRY']._serialized_end=677
-  _globals['_SUBMITREQUEST']._serialized_start=679
-  _globals['_SUBMITREQUEST']._serialized_end=733
-  _globals['_SUBMITRESPONSE']._serialized_start=735
-  _globals['_SUBMITRESPONSE']._serialized_end=795
-  _globals['_SESSIONREQUEST']._serialized_start=797
-  _globals['_SESSIONREQUEST']._serialized_end=860
-  _globals['_SESSIONCOMMAND']._serialized_start=862
-  _globals['_SESSIONCOMMAND']._serialized_end=933
-  _globals['_SESSIONRESPONSE']._serialized_start=935
-  _globals['_SESSIONRESPONSE']._serialized_end=997
-  _globals['_SESSIONRESULT']._serialized_start=999
-  _globals['_SESSIONRESULT']._serialized_end=1074
-  _globals['_QUERYREQUEST']._serialized_start=1076
-  _globals['_QUERYREQUEST']._serialized_end=1142
-  _globals['_QUERYRESPONSE']._serialized_start=1144
-  _globals['_QUERYRESPONSE']._serialized_end=1250
-  _globals['_SUBSCRIBEREQUEST']._serialized_start=1252
-  _globals['_SUBSCRIBEREQUEST']._serialized_end=1324
-  _globals['_SUBSCRIBERESPONSE']._serialized_start=1327
-  _globals['_SUBSCRIBERESPONSE']._serialized_end=1478
-  _globals['_SUBSCRIBEDENTRY']._serialized_start=1481
-  _globals['_SUBSCRIBEDENTRY']._serialized_end=1620
-  _globals['_GAP']._serialized_start=1622
-  _globals['_GAP']._serialized_end=1702
-  _globals['_COMMANDSERVICE']._serialized_start=1705
-  _globals['_COMMANDSERVICE']._serialized_end=2006
+  _globals['_COMMANDRESULT']._serialized_start=202
+  _globals['_COMMANDRESULT']._serialized_end=360
+  _globals['_COMMANDANSWER']._serialized_start=362
+  _globals['_COMMANDANSWER']._serialized_end=472
+  _globals['_POSITION']._serialized_start=474
+  _globals['_POSITION']._serialized_end=512
+  _globals['_COMMANDERROR']._serialized_start=515
+  _globals['_COMMANDERROR']._serialized_end=720
+  _globals['_COMMANDERROR_FACTSENTRY']._serialized_start=676
+  _globals['_COMMANDERROR_FACTSENTRY']._serialized_end=720
+  _globals['_SUBMITREQUEST']._serialized_start=722
+  _globals['_SUBMITREQUEST']._serialized_end=776
+  _globals['_SUBMITRESPONSE']._serialized_start=778
+  _globals['_SUBMITRESPONSE']._serialized_end=838
+  _globals['_SESSIONREQUEST']._serialized_start=840
+  _globals['_SESSIONREQUEST']._serialized_end=903
+  _globals['_SESSIONCOMMAND']._serialized_start=906
+  _globals['_SESSIONCOMMAND']._serialized_end=1036
+  _globals['_SESSIONRESPONSE']._serialized_start=1038
+  _globals['_SESSIONRESPONSE']._serialized_end=1100
+  _globals['_SESSIONRESULT']._serialized_start=1102
+  _globals['_SESSIONRESULT']._serialized_end=1177
+  _globals['_QUERYREQUEST']._serialized_start=1179
+  _globals['_QUERYREQUEST']._serialized_end=1245
+  _globals['_QUERYANSWER']._serialized_start=1247
+  _globals['_QUERYANSWER']._serialized_end=1337
+  _globals['_QUERYRESPONSE']._serialized_start=1339
+  _globals['_QUERYRESPONSE']._serialized_end=1445
+  _globals['_SUBSCRIBEREQUEST']._serialized_start=1447
+  _globals['_SUBSCRIBEREQUEST']._serialized_end=1519
+  _globals['_SUBSCRIBERESPONSE']._serialized_start=1522
+  _globals['_SUBSCRIBERESPONSE']._serialized_end=1673
+  _globals['_SUBSCRIBEDENTRY']._serialized_start=1676
+  _globals['_SUBSCRIBEDENTRY']._serialized_end=1815
+  _globals['_GAP']._serialized_start=1817
+  _globals['_GAP']._serialized_end=1897
+  _globals['_COMMANDSERVICE']._serialized_start=1900
+  _globals['_COMMANDSERVICE']._serialized_end=2201
 # @@protoc_insertion_point(module_scope)

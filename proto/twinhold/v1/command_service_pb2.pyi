@@ -58,31 +58,37 @@ Global___Command: _TypeAlias = Command  # noqa: Y015
 
 @_typing.final
 class CommandResult(_message.Message):
-    """What became of a command."""
+    """What became of a command, or of a session's read."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     ANSWER_FIELD_NUMBER: _builtins.int
     ERROR_FIELD_NUMBER: _builtins.int
+    READ_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def answer(self) -> Global___CommandAnswer:
-        """It is committed; or it was before, and this is the answer recorded then."""
+        """The command is committed; or it was before, and this is the answer recorded then."""
 
     @_builtins.property
     def error(self) -> Global___CommandError:
-        """It is not."""
+        """The command is not committed, or may or may not be when the reason is UNKNOWN_OUTCOME; or nothing was read."""
+
+    @_builtins.property
+    def read(self) -> Global___QueryAnswer:
+        """What was read."""
 
     def __init__(
         self,
         *,
         answer: Global___CommandAnswer | None = ...,
         error: Global___CommandError | None = ...,
+        read: Global___QueryAnswer | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "error", b"error", "outcome", b"outcome"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "error", b"error", "outcome", b"outcome", "read", b"read"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "error", b"error", "outcome", b"outcome"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "error", b"error", "outcome", b"outcome", "read", b"read"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_outcome: _TypeAlias = _typing.Literal["answer", "error"]  # noqa: Y015
+    _WhichOneofReturnType_outcome: _TypeAlias = _typing.Literal["answer", "error", "read"]  # noqa: Y015
     _WhichOneofArgType_outcome: _TypeAlias = _typing.Literal["outcome", b"outcome"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_outcome) -> _WhichOneofReturnType_outcome | None: ...
 
@@ -258,14 +264,14 @@ Global___SubmitResponse: _TypeAlias = SubmitResponse  # noqa: Y015
 
 @_typing.final
 class SessionRequest(_message.Message):
-    """Commands of a session."""
+    """Commands and reads of a session."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     COMMANDS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def commands(self) -> _containers.RepeatedCompositeFieldContainer[Global___SessionCommand]:
-        """At most 256 per message; at most 1,024 in flight per stream."""
+        """At most 256 per message; at most 1,024 in flight per stream, those included whose answers the caller has not taken."""
 
     def __init__(
         self,
@@ -282,27 +288,41 @@ Global___SessionRequest: _TypeAlias = SessionRequest  # noqa: Y015
 
 @_typing.final
 class SessionCommand(_message.Message):
-    """One command of a session."""
+    """One command or one read of a session: either of the two is set."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     TICKET_FIELD_NUMBER: _builtins.int
     COMMAND_FIELD_NUMBER: _builtins.int
+    QUERY_FIELD_NUMBER: _builtins.int
+    WAIT_MS_FIELD_NUMBER: _builtins.int
     ticket: _builtins.int
-    """Chosen by the caller, unique among its commands in flight."""
+    """Chosen by the caller, unique among its commands and reads in flight."""
+    wait_ms: _builtins.int
+    """Milliseconds that the caller waits for the answer; 0, or more than 30,000: 30,000. What is not answered by then
+    ends as an error: UNAVAILABLE if it certainly was not done, UNKNOWN_OUTCOME if it may be.
+    """
     @_builtins.property
     def command(self) -> Global___Command:
         """The command."""
+
+    @_builtins.property
+    def query(self) -> Global___QueryRequest:
+        """The read, as linearizable as over Query. Its answer must come in one part of at most 64 KiB, so that it delays
+        nothing else on the stream; a larger one is refused with ANSWER_TOO_LARGE: ask by Query, which streams.
+        """
 
     def __init__(
         self,
         *,
         ticket: _builtins.int = ...,
         command: Global___Command | None = ...,
+        query: Global___QueryRequest | None = ...,
+        wait_ms: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["command", b"command"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["command", b"command", "query", b"query"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["command", b"command", "ticket", b"ticket"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["command", b"command", "query", b"query", "ticket", b"ticket", "wait_ms", b"wait_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -344,7 +364,7 @@ class SessionResult(_message.Message):
     """As the caller chose."""
     @_builtins.property
     def result(self) -> Global___CommandResult:
-        """What became of the command."""
+        """What became of the command or read."""
 
     def __init__(
         self,
@@ -387,6 +407,36 @@ class QueryRequest(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___QueryRequest: _TypeAlias = QueryRequest  # noqa: Y015
+
+@_typing.final
+class QueryAnswer(_message.Message):
+    """What was read, whole."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BODY_FIELD_NUMBER: _builtins.int
+    POSITION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def body(self) -> _any_pb2.Any:
+        """The app's own message, e.g. twinhold.v1.ChatQueryAnswer."""
+
+    @_builtins.property
+    def position(self) -> Global___Position:
+        """The journal position that the answer reflects."""
+
+    def __init__(
+        self,
+        *,
+        body: _any_pb2.Any | None = ...,
+        position: Global___Position | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "position", b"position"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "position", b"position"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___QueryAnswer: _TypeAlias = QueryAnswer  # noqa: Y015
 
 @_typing.final
 class QueryResponse(_message.Message):

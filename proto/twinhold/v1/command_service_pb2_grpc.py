@@ -69,14 +69,14 @@ class CommandServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Session(self, request_iterator, context):
-        """Runs many commands, many in flight, answered in batches and in any order.
+        """Runs many commands and small reads, many in flight, answered in batches and in any order.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Query(self, request, context):
-        """Reads; linearizable.
+        """Reads; linearizable. A small answer costs less over Session, a large one comes only from here.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

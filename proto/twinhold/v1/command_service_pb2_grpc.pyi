@@ -36,9 +36,9 @@ class CommandServiceStub:
     Submit: _grpc.UnaryUnaryMultiCallable[_command_service_pb2.SubmitRequest, _command_service_pb2.SubmitResponse]
     """Runs one command."""
     Session: _grpc.StreamStreamMultiCallable[_command_service_pb2.SessionRequest, _command_service_pb2.SessionResponse]
-    """Runs many commands, many in flight, answered in batches and in any order."""
+    """Runs many commands and small reads, many in flight, answered in batches and in any order."""
     Query: _grpc.UnaryStreamMultiCallable[_command_service_pb2.QueryRequest, _command_service_pb2.QueryResponse]
-    """Reads; linearizable."""
+    """Reads; linearizable. A small answer costs less over Session, a large one comes only from here."""
     Subscribe: _grpc.UnaryStreamMultiCallable[_command_service_pb2.SubscribeRequest, _command_service_pb2.SubscribeResponse]
     """Streams a tenant's committed events since a position."""
 
@@ -50,9 +50,9 @@ class CommandServiceAsyncStub(CommandServiceStub):
     Submit: _aio.UnaryUnaryMultiCallable[_command_service_pb2.SubmitRequest, _command_service_pb2.SubmitResponse]  # type: ignore[assignment]
     """Runs one command."""
     Session: _aio.StreamStreamMultiCallable[_command_service_pb2.SessionRequest, _command_service_pb2.SessionResponse]  # type: ignore[assignment]
-    """Runs many commands, many in flight, answered in batches and in any order."""
+    """Runs many commands and small reads, many in flight, answered in batches and in any order."""
     Query: _aio.UnaryStreamMultiCallable[_command_service_pb2.QueryRequest, _command_service_pb2.QueryResponse]  # type: ignore[assignment]
-    """Reads; linearizable."""
+    """Reads; linearizable. A small answer costs less over Session, a large one comes only from here."""
     Subscribe: _aio.UnaryStreamMultiCallable[_command_service_pb2.SubscribeRequest, _command_service_pb2.SubscribeResponse]  # type: ignore[assignment]
     """Streams a tenant's committed events since a position."""
 
@@ -73,7 +73,7 @@ class CommandServiceServicer(metaclass=_abc_1.ABCMeta):
         request_iterator: _MaybeAsyncIterator[_command_service_pb2.SessionRequest],
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_command_service_pb2.SessionResponse], _abc.AsyncIterator[_command_service_pb2.SessionResponse]]:
-        """Runs many commands, many in flight, answered in batches and in any order."""
+        """Runs many commands and small reads, many in flight, answered in batches and in any order."""
 
     @_abc_1.abstractmethod
     def Query(
@@ -81,7 +81,7 @@ class CommandServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _command_service_pb2.QueryRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_command_service_pb2.QueryResponse], _abc.AsyncIterator[_command_service_pb2.QueryResponse]]:
-        """Reads; linearizable."""
+        """Reads; linearizable. A small answer costs less over Session, a large one comes only from here."""
 
     @_abc_1.abstractmethod
     def Subscribe(

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from google.protobuf.any_pb2 import Any as AnyMessage
 
 from core.assignments import Assignment, Copy
-from core.errors import NotOwnerError, TwinholdError, UnknownOutcomeError
+from core.errors import AnswerTooLargeError, NotOwnerError, TwinholdError, UnknownOutcomeError
 from core.fleet_map import Delta, Revision
 from core.gate import LoopbackPolicy
 from core.io.serve import Context, Server
@@ -23,6 +23,7 @@ from twinhold.v1 import command_service_pb2_grpc as rpc
 
 FLEET = load("small", address_base=65)
 LEFT, RIGHT = FLEET.nodes[0].id, FLEET.nodes[1].id
+SHARED_BYTES_MAX = 1_000
 
 
 @dataclass
@@ -37,6 +38,10 @@ class Truth:
     """By request id: the post's position."""
     lose_answers: int = 0
     """How many of the next commands take effect without being answered."""
+    asked: list[str] = field(default_factory=list)
+    """How each read came: over a session or as a stream."""
+    waits_ms: list[int] = field(default_factory=list)
+    """What each piece of a session's work said about its deadline."""
     deltas: list[asyncio.Queue[Delta]] = field(default_factory=list)
 
     @property
@@ -61,10 +66,14 @@ class Truth:
             for queue in self.deltas:
                 queue.put_nowait(Delta(base, self.revision, self.assignments()))
 
-    def run(self, node: NodeId, command: pb.Command) -> pb.CommandAnswer:
-        """Take a post, once per request id."""
+    def check(self, node: NodeId) -> None:
+        """Serve at the owner only."""
         if node != self.primary:
             raise NotOwnerError("elsewhere", owner=self.primary, epoch=self.epoch, incarnation=1)
+
+    def run(self, node: NodeId, command: pb.Command) -> pb.CommandAnswer:
+        """Take a post, once per request id."""
+        self.check(node)
         replayed = command.request_id in self.taken
         if not replayed:
             asked = chat_pb2.ChatCommand()
@@ -115,15 +124,29 @@ class Commands(rpc.CommandServiceServicer):
             yield pb.SessionResponse(results=[self._result(item) for item in request.commands])
 
     def _result(self, item: pb.SessionCommand) -> pb.SessionResult:
+        self._truth.waits_ms.append(item.wait_ms)
         try:
-            result = pb.CommandResult(answer=self._truth.run(self._node, item.command))
+            if item.HasField("query"):
+                result = pb.CommandResult(read=self._read())
+            else:
+                result = pb.CommandResult(answer=self._truth.run(self._node, item.command))
         except TwinholdError as error:
             result = pb.CommandResult(error=command_error(error))
         return pb.SessionResult(ticket=item.ticket, result=result)
 
+    def _read(self) -> pb.QueryAnswer:
+        self._truth.asked.append("session")
+        self._truth.check(self._node)
+        posts = [chat_pb2.Post(seq=seq, text=text) for seq, text in enumerate(self._truth.posts, start=1)]
+        body = AnyMessage()
+        body.Pack(chat_pb2.ChatQueryAnswer(posts=posts))
+        if len(body.value) > SHARED_BYTES_MAX:
+            raise AnswerTooLargeError(size_bytes=len(body.value), limit_bytes=SHARED_BYTES_MAX)
+        return pb.QueryAnswer(body=body, position=pb.Position(lsn=len(posts)))
+
     async def Query(self, request: pb.QueryRequest, context: Context) -> AsyncIterator[pb.QueryResponse]:
-        if self._node != self._truth.primary:
-            raise NotOwnerError("elsewhere", owner=self._truth.primary, epoch=self._truth.epoch, incarnation=1)
+        self._truth.asked.append("stream")
+        self._truth.check(self._node)
         for seq, text in enumerate(self._truth.posts, start=1):
             body = AnyMessage()
             body.Pack(chat_pb2.ChatQueryAnswer(posts=[chat_pb2.Post(seq=seq, text=text)]))

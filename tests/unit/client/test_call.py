@@ -24,6 +24,7 @@ from client.call import (
 )
 from core.assignments import Fence
 from core.errors import (
+    AnswerTooLargeError,
     MalformedError,
     NotFoundError,
     NotOwnerError,
@@ -37,6 +38,7 @@ from core.names import NodeId
 
 POLICY = Policy(backoff_first_s=0.05, backoff_max_s=0.4, attempt_s=1.0, jitter=True)
 DEADLINE = 5.0
+TOO_LARGE = AnswerTooLargeError(size_bytes=70_000, limit_bytes=65_536)
 A, B, C = NodeId("fra1-c1"), NodeId("ams1-c1"), NodeId("waw1-c1")
 
 
@@ -44,11 +46,12 @@ def target(epoch: int, primary: NodeId = A, standby: NodeId | None = B) -> Targe
     return Target(Fence(1, epoch), primary, standby)
 
 
-def call(*, writes: bool = True, budget: RetryBudget | None = None) -> Call[str]:
+def call(*, writes: bool = True, streamed: bool = False, budget: RetryBudget | None = None) -> Call[str]:
     return Call(
         "r1",
         deadline=DEADLINE,
         writes=writes,
+        streamed=streamed,
         policy=POLICY,
         budget=budget or RetryBudget(per_s=100, burst=100),
         chance=lambda: 0.5,
@@ -114,7 +117,7 @@ def test_a_newer_map_abandons_what_hangs_at_the_old_owner() -> None:
     machine = call()
     machine.on(Started(target(1)), 0.0)
     output = machine.on(Moved(target(2, B, None)), 0.3)
-    assert output.actions == (Abandon(1), Send(2, B, 2, "r1"))
+    assert output.actions == (Abandon(1), Send(2, B, 2, "r1", 1.0, streamed=False))
 
 
 def test_a_newer_map_with_the_same_owner_disturbs_nothing() -> None:
@@ -145,6 +148,29 @@ def test_a_read_is_never_unknown() -> None:
     machine.on(Failed(1, UnknownOutcomeError("lost"), certain=False), 0.1)
     error = gave_up(machine.wake(DEADLINE))
     assert isinstance(error, UnavailableError)
+
+
+def test_a_read_that_is_too_large_to_share_a_stream_is_asked_again_at_once_for_one_of_its_own() -> None:
+    machine = call(writes=False, budget=RetryBudget(per_s=1.0, burst=1))
+    assert not sent(machine.on(Started(target(1)), 0.0)).streamed
+    send = sent(machine.on(Failed(1, TOO_LARGE, certain=True), 0.1))
+    assert (send.node, send.streamed) == (A, True)
+    output = machine.on(Failed(2, UnavailableError("down"), certain=True), 0.2)
+    assert output.wake_at < 0.3, "the only retry of the budget was not spent on it"
+    assert sent(machine.wake(output.wake_at)).streamed, "what is large stays large"
+
+
+def test_a_stream_that_is_called_too_large_ends_the_call() -> None:
+    machine = call(writes=False, streamed=True)
+    assert sent(machine.on(Started(target(1)), 0.0)).streamed
+    assert gave_up(machine.on(Failed(1, TOO_LARGE, certain=True), 0.1)) is TOO_LARGE
+
+
+def test_an_attempt_says_how_long_its_answer_is_of_use() -> None:
+    machine = call()
+    assert sent(machine.on(Started(target(1)), 0.0)).wait_s == POLICY.attempt_s
+    late = DEADLINE - 0.25
+    assert sent(machine.on(Moved(target(2, B, None)), late)).wait_s == 0.25
 
 
 def test_a_server_that_asks_for_time_gets_it() -> None:
@@ -212,6 +238,7 @@ class World:
 ERRORS = st.one_of(
     st.just(UnavailableError("down")),
     st.just(UnknownOutcomeError("lost")),
+    st.just(TOO_LARGE),
     st.just(NotFoundError("tenant", "x")),
     st.builds(lambda retry: OverloadedError("busy", retry_after_s=retry), st.floats(0.0, 1.0)),
     st.builds(not_owner, st.sampled_from([A, B, C]), st.integers(1, 9)),

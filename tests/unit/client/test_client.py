@@ -87,12 +87,56 @@ async def test_a_newcomer_gets_in_through_a_node(fleet: PocketFleet) -> None:
         assert (await post(newcomer, "hello")).answer.seq == 1
 
 
-async def test_a_read_puts_the_parts_together(client: Client) -> None:
+async def read(client: Client, *, streamed: bool = False, timeout_s: float = 5.0) -> list[str]:
+    query = chat_pb2.ChatQuery(history=chat_pb2.ReadHistory(channel="general"))
+    answered = await client.query(TENANT, query, chat_pb2.ChatQueryAnswer, timeout_s=timeout_s, streamed=streamed)
+    return [p.text for p in answered.answer.posts]
+
+
+@pytest.mark.parametrize("streamed", [pytest.param(False, id="session"), pytest.param(True, id="stream")])
+async def test_a_read_brings_the_whole_answer_by_the_way_it_was_sent(
+    client: Client, fleet: PocketFleet, streamed: bool
+) -> None:
     for n in range(3):
         await post(client, f"post {n}")
-    query = chat_pb2.ChatQuery(history=chat_pb2.ReadHistory(channel="general"))
-    answered = await client.query(TENANT, query, chat_pb2.ChatQueryAnswer, timeout_s=5)
-    assert [p.text for p in answered.answer.posts] == ["post 0", "post 1", "post 2"]
+    assert await read(client, streamed=streamed) == ["post 0", "post 1", "post 2"]
+    assert fleet.truth.asked == ["stream" if streamed else "session"]
+
+
+async def test_a_read_that_turns_out_long_is_asked_again_as_a_stream(client: Client, fleet: PocketFleet) -> None:
+    texts = [str(n) * 200 for n in range(8)]
+    for text in texts:
+        await post(client, text)
+    assert await read(client) == texts
+    assert fleet.truth.asked == ["session", "stream"]
+
+
+@pytest.mark.parametrize("streamed", [pytest.param(False, id="session"), pytest.param(True, id="stream")])
+async def test_a_redirected_read_is_answered_by_the_owner(client: Client, fleet: PocketFleet, streamed: bool) -> None:
+    await post(client, "hello")
+    fleet.truth.move(tell=False)
+    assert await read(client, streamed=streamed) == ["hello"]
+    assert len(fleet.truth.asked) == 2
+
+
+async def test_reads_and_commands_in_flight_share_a_stream(client: Client, fleet: PocketFleet) -> None:
+    await post(client, "first")
+    await asyncio.gather(*(read(client) for _ in range(300)), *(post(client, f"p{n}") for n in range(10)))
+    assert set(fleet.truth.asked) == {"session"}
+
+
+async def test_a_read_of_a_dead_node_ends_unavailable_never_unknown(client: Client, fleet: PocketFleet) -> None:
+    await fleet.stop("left")
+    await fleet.stop("right")
+    with pytest.raises(UnavailableError):
+        await read(client, timeout_s=0.5)
+
+
+async def test_the_time_that_is_left_travels_with_the_work_of_a_session(client: Client, fleet: PocketFleet) -> None:
+    await post(client, "patient", timeout_s=60)
+    await post(client, "hurried", timeout_s=0.5)
+    assert fleet.truth.waits_ms[0] == 2_000, "an attempt is given up after this"
+    assert 0 < fleet.truth.waits_ms[1] <= 500
 
 
 async def test_a_subscription_is_resumed_by_position(client: Client) -> None:

@@ -1,0 +1,124 @@
+"""The work of one session: each piece is answered once, by the node or by its deadline; and which reads may travel."""
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+from core.errors import AnswerTooLargeError, TwinholdError, UnavailableError, UnknownOutcomeError
+from core.machine import NEVER
+from nodes.shedding import Work
+from nodes.views import Answered, QueryAnswer
+
+MESSAGE_ITEMS_MAX = 256
+IN_FLIGHT_MAX = 1024
+WAIT_MAX_S = 30.0
+"""How long whoever names no deadline waits for an answer; nobody waits longer."""
+READ_BYTES_MAX = 64 * 1024
+"""A longer answer would hold up everything else on its stream."""
+
+Result: TypeAlias = Answered | QueryAnswer | TwinholdError
+
+
+class Errand:
+    """One command or read, from its arrival to its answer.
+
+    Args:
+        ticket: as the caller chose.
+        work: which kind.
+        until: when its caller stops waiting, on the clock of the session.
+        leave: called once, when the node is through with it; that may be after its answer.
+        answered: called once, with its answer.
+    """
+
+    __slots__ = ("_answered", "_begun", "_leave", "over", "ticket", "until", "work")
+
+    def __init__(
+        self,
+        ticket: int,
+        work: Work,
+        until: float,
+        *,
+        leave: Callable[[Work], None],
+        answered: Callable[["Errand", Result], None],
+    ) -> None:
+        self.ticket = ticket
+        self.work = work
+        self.until = until
+        self.over = False
+        """It is answered."""
+        self._begun = False
+        self._leave = leave
+        self._answered = answered
+
+    def begin(self, run: Callable[[], None]) -> None:
+        """Run it; not at all if its time was over before its turn came."""
+        if self.over:
+            self._leave(self.work)
+            return
+        self._begun = True
+        run()
+
+    def done(self, result: Result) -> None:
+        """Take what came of it; too late, it is only over."""
+        self._leave(self.work)
+        self._end(result)
+
+    def expire(self) -> None:
+        """Answer it as what it is when its time is over: certainly not done, or perhaps."""
+        if self._begun and self.work is Work.COMMAND:
+            self._end(UnknownOutcomeError("its time was over before it was committed: retry with the same request id"))
+        else:
+            self._end(UnavailableError("its time was over before it was answered: certainly not done"))
+
+    def _end(self, result: Result) -> None:
+        if not self.over:
+            self.over = True
+            self._answered(self, result)
+
+
+class Errands:
+    """What one session has under way.
+
+    Args:
+        leave: as for an errand.
+        answered: called for each with its ticket and its answer.
+    """
+
+    def __init__(self, *, leave: Callable[[Work], None], answered: Callable[[int, Result], None]) -> None:
+        self._leave = leave
+        self._answered = answered
+        self._open: set[Errand] = set()
+
+    def fresh(self, ticket: int, work: Work, until: float) -> Errand:
+        """Make one; it is under way once it is added."""
+        return Errand(ticket, work, until, leave=self._leave, answered=self._ended)
+
+    def add(self, errand: Errand) -> None:
+        """Note that one was let in: from now on it is owed an answer."""
+        self._open.add(errand)
+
+    def wake(self, now: float) -> float:
+        """Answer whoever's time is over; returns when the next one's is."""
+        for errand in [errand for errand in self._open if errand.until <= now]:
+            errand.expire()
+        return min((errand.until for errand in self._open), default=NEVER)
+
+    def _ended(self, errand: Errand, result: Result) -> None:
+        self._open.discard(errand)
+        self._answered(errand.ticket, result)
+
+
+def patience_s(wait_ms: int) -> float:
+    """Say how long a caller waits who gave a number of milliseconds; 0: it gave none."""
+    return min(wait_ms / 1000 or WAIT_MAX_S, WAIT_MAX_S)
+
+
+def only_part(answer: QueryAnswer, *, limit_bytes: int) -> tuple[str, bytes]:
+    """Take the one part of an answer that may share a stream with others, as (type url, body).
+
+    Raises:
+        AnswerTooLargeError: it has more parts, or a larger one.
+    """
+    size_bytes = sum(len(body) for _, body in answer.parts)
+    if len(answer.parts) != 1 or size_bytes > limit_bytes:
+        raise AnswerTooLargeError(size_bytes=size_bytes, limit_bytes=limit_bytes)
+    return answer.parts[0]
