@@ -10,6 +10,7 @@ from core.assignments import Assignment, Copy, Fence
 from core.errors import MalformedError, NotOwnerError, StaleEpochError, TwinholdError
 from core.names import NodeId, ShardId, TenantName, shard_id, tenant_name
 from core.ports import Clock, Rng, Spawn
+from core.rhythm import Rhythm
 from core.sharding import shard_of
 from core.timers import Timers
 from core.topology import Topology
@@ -17,14 +18,13 @@ from nodes.app_table import AppTable
 from nodes.control_port import Control
 from nodes.desk import not_owner
 from nodes.frames import Frame, Heartbeat, HeartbeatReply, Invite, Message
-from nodes.holding import Holding
+from nodes.holding import Holding, blank
 from nodes.ledger import SHARD_PREFIX, Submitted
 from nodes.link import LinkTable
 from nodes.pair_events import Jumped, LinkDown, LinkUp, MapRecord, Ordered
 from nodes.pair_rules import Rules
-from nodes.ports import CopyMeta, DiskError, Inbox, Journal, Links, Recovered
+from nodes.ports import DiskError, Inbox, Journal, Links, Recovered
 from nodes.pulse import Pulse
-from nodes.records import EMPTY, Generation
 from nodes.retries import USUAL_WINDOW, RetryWindow
 from nodes.subscription import Subscription
 from nodes.turn import Turn
@@ -45,14 +45,13 @@ SNAPSHOT_ENTRIES = 5_000
 PROGRESS_S = 2.0
 TENANTS_CACHED = 65_536
 FIRST = Fence(1, 1)
-NOTHING = Generation(0, 0, 0)
 
 
 class NodeDriver:
     """One node: its copies, its links, what its clients wait for.
 
-    Hand ``inbox`` to the adapter of ``Links``. Every ``done`` is called exactly once, possibly inside the call that
-    was given it when the answer is known at once.
+    Hand ``inbox`` to the adapter of ``Links``. Heartbeats, and what can wait for them, leave at ``rhythm``. Every
+    ``done`` is called exactly once, possibly inside the call that was given it when the answer is known at once.
     """
 
     def __init__(
@@ -61,6 +60,7 @@ class NodeDriver:
         topology: Topology,
         node: NodeId,
         timers: Timers,
+        rhythm: Rhythm,
         clock: Clock,
         spawn: Spawn,
         rng: Rng,
@@ -83,6 +83,7 @@ class NodeDriver:
         self._world = World(
             node=node,
             timers=timers,
+            rhythm=rhythm,
             clock=clock,
             spawn=spawn,
             rng=rng,
@@ -108,11 +109,13 @@ class NodeDriver:
         self._progress_at = 0.0
         self._gone: list[ShardId] = []
         self._term = 0
+        self._forgetful: list[Callable[[], None]] = []
         self._partners: frozenset[NodeId] | None = None
         self._pulse = Pulse(
             node=node,
             topology=topology,
             timers=timers,
+            rhythm=rhythm,
             clock=clock,
             links=self._links,
             turn=self._turn,
@@ -121,6 +124,7 @@ class NodeDriver:
             grants=self._grants,
             swept=self._sweep,
             silent=self._wake_for,
+            stepped=self._stepped,
             jumped=self._thaw,
         )
 
@@ -166,12 +170,16 @@ class NodeDriver:
             self._partners = found - {self.node}
         return self._partners
 
-    def jumped(self, step_s: float) -> None:
-        """Note that the clock made a step between two loop turns: the process was stopped, or the loop blocked.
+    def look(self) -> None:
+        """Compare the clock with the last time: a step means that the process was stopped, or its loop blocked.
 
-        The driver compares the clock itself whenever something happens; this adds nothing to what it knows already.
+        The driver does it whenever it is called; the host does it before every callback of its own.
         """
-        self._pulse.told_of_jump(step_s)
+        self._pulse.look()
+
+    def follow_steps(self, forget: Callable[[], None]) -> None:
+        """Call ``forget`` after every step of the clock above L/4: what was observed before is worth nothing."""
+        self._forgetful.append(forget)
 
     def map_changed(
         self, assignments: Iterable[Assignment], overrides: Mapping[TenantName, ShardId] | None = None
@@ -244,6 +252,7 @@ class NodeDriver:
         How far a journal has come is no news by itself: that is told once in ``PROGRESS_S``, so that a busy fleet's
         control planes hear of changes and not of writes.
         """
+        self._pulse.look()
         now = self._clock.now()
         whole = complete or now >= self._progress_at
         if whole:
@@ -305,6 +314,10 @@ class NodeDriver:
             if not holding.desk.waiting.timed:
                 self._waiting.pop(holding.shard, None)
 
+    def _stepped(self) -> None:
+        for forget in self._forgetful:
+            forget()
+
     def _thaw(self, step_s: float) -> None:
         """Stop answering until confirmed: a flag per copy at once; asking peers and the store is sliced.
 
@@ -333,9 +346,7 @@ class NodeDriver:
         return holding
 
     def _new_copy(self, shard: ShardId) -> Recovered:
-        """Describe a copy that holds nothing yet: member of nothing (I9)."""
-        meta = CopyMeta(self._journal.fresh_copy_id(shard), NOTHING)
-        return Recovered(shard, meta, EMPTY, EMPTY, ())
+        return blank(shard, self._journal.fresh_copy_id(shard))
 
     def _learn(self, assignment: Assignment) -> None:
         holding = self._holdings.get(assignment.shard)

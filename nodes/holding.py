@@ -5,15 +5,15 @@ from collections.abc import Callable, Iterable
 from core.assignments import Assignment, Fence
 from core.errors import TwinholdError
 from core.machine import NEVER, Output
-from core.names import NodeId
+from core.names import CopyId, NodeId, ShardId
 from core.ports import Timer
 from nodes.deeds import Deeds
 from nodes.desk import DISK, Desk
 from nodes.frames import Forward, Forwarded, ShardMessage, SnapshotAck
 from nodes.pair import Pair, ordinary
 from nodes.pair_events import Action, Event, Flush, Heard, Ordered, SnapshotTaken
-from nodes.ports import DiskError, Recovered
-from nodes.records import Tip
+from nodes.ports import CopyMeta, DiskError, Recovered
+from nodes.records import EMPTY, Generation, Tip
 from nodes.replay import Replay
 from nodes.shipping import Keeping
 from nodes.views import CopyView, Role
@@ -21,6 +21,12 @@ from nodes.world import World
 
 DISK_RETRY_S = 1.0
 """After a refusal of the disk, before the copy is built anew."""
+NOTHING = Generation(0, 0, 0)
+
+
+def blank(shard: ShardId, copy_id: CopyId) -> Recovered:
+    """Describe a copy of which the disk holds nothing yet: member of nothing (I9)."""
+    return Recovered(shard, CopyMeta(copy_id, NOTHING), EMPTY, EMPTY, ())
 
 
 class Holding:
@@ -49,6 +55,7 @@ class Holding:
             recovered,
             node=world.node,
             timers=world.timers,
+            rhythm=world.rhythm,
             leases=world.links,
             rules=world.rules,
             serial=world.rng.getrandbits(48) << 12,
@@ -215,9 +222,9 @@ class Holding:
 
     def _rebuild(self) -> None:
         """Start the copy's life over from the disk, its primary's boot number raised."""
-        recovered = None if self._over else self._world.journal.recover_one(self.shard)
-        if recovered is None:
+        if self._over:
             return
+        recovered = self._world.journal.recover_one(self.shard) or blank(self.shard, self._state.me.copy_id)
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

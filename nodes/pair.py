@@ -11,6 +11,7 @@ from typing import TypeVar
 from core.assignments import Copy, Fence
 from core.machine import Output
 from core.names import NodeId
+from core.rhythm import Rhythm
 from core.timers import Timers
 from nodes import pair_change, pair_commit, pair_follow, pair_join
 from nodes.frames import (
@@ -73,6 +74,7 @@ class Pair:
         *,
         node: NodeId,
         timers: Timers,
+        rhythm: Rhythm,
         leases: Leases,
         rules: Rules,
         serial: int,
@@ -83,6 +85,7 @@ class Pair:
             shard=recovered.shard,
             me=Copy(node, recovered.meta.copy_id),
             timers=timers,
+            rhythm=rhythm,
             leases=leases,
             rules=rules,
             meta=recovered.meta,
@@ -218,7 +221,7 @@ class Pair:
         return Output(actions, max(self._wake_at(now), now + WAKE_GAP_S))
 
     def _quick_output(self) -> Output[Action]:
-        """After an ordinary write: every other time to wake up was told before, and still stands."""
+        """After an ordinary write: it is looked at by the next beat; every other time to wake up was told before."""
         p = self.state
         actions = tuple(p.actions)
         p.actions.clear()

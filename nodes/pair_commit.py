@@ -22,6 +22,7 @@ def flush(p: CopyState, now: float) -> None:
         return
     records = tuple(p.fresh)
     p.fresh.clear()
+    _look_at_next_beat(p, now)
     p.persist(records)
     for peer in p.peers.values():
         if peer.mode is Mode.LIVE:
@@ -99,17 +100,26 @@ def advance(p: CopyState, now: float) -> None:
         _begin(p, lsn, now)
     elif lsn > p.commit_lsn:
         p.commit_lsn = lsn
-        p.news_at = min(p.news_at, now + p.timers.heartbeat_s / 2)
+        _look_at_next_beat(p, now)
 
 
 def spread_news(p: CopyState, now: float) -> None:
-    """Tell idle peers what is committed, so that a standby applies it and stays warm."""
+    """Tell idle peers what is committed, so that a standby applies it and stays warm.
+
+    It goes in the frame of the next heartbeat; nobody waits for it: a promoted standby commits its whole journal.
+    """
     if now < p.news_at:
         return
     p.news_at = NEVER
     for peer in p.peers.values():
         if peer.mode is Mode.LIVE and peer.told_commit_lsn < p.commit_lsn and peer.sent == p.tip:
             stream(p, peer, (), now)
+
+
+def _look_at_next_beat(p: CopyState, now: float) -> None:
+    """Wake with the next heartbeat: for news of commits, and so that a write that nobody acknowledges is looked at."""
+    if p.news_at == NEVER:
+        p.news_at = p.rhythm.after(now)
 
 
 def _begin(p: CopyState, lsn: int, now: float) -> None:
@@ -120,7 +130,7 @@ def _begin(p: CopyState, lsn: int, now: float) -> None:
     p.restarted = False
     p.changes += 1
     p.commit_lsn = max(p.commit_lsn, p.tip.lsn)
-    p.news_at = min(p.news_at, now + p.timers.heartbeat_s / 2)
+    _look_at_next_beat(p, now)
     if p.role is Role.PROMOTED:
         p.role = Role.PRIMARY
         p.note("promotion.serves")

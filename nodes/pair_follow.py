@@ -21,13 +21,14 @@ def entries(p: CopyState, peer: NodeId, m: Append, now: float) -> None:
     if p.complaint:
         p.send(peer, Unfit(p.shard, m.gen, p.me.copy_id, p.complaint))
         return
+    news = p.contact and not m.records and m.decided is None
     fresh = _continuation(p, m)
     if fresh is None:
         say_hello(p, peer, 0, now)
         return
     _append(p, fresh)
     p.commit_lsn = max(p.commit_lsn, min(m.commit_lsn, p.tip.lsn))
-    if not fresh:
+    if not fresh and not news:
         confirm(p)
 
 

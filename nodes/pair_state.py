@@ -9,6 +9,7 @@ from typing import Protocol
 from core.assignments import Assignment, Change, Copy, Fence
 from core.machine import NEVER
 from core.names import NodeId, ShardId
+from core.rhythm import Rhythm
 from core.timers import Timers
 from nodes.frames import ShardMessage
 from nodes.pair_events import Action, HandOver, Note, Persist, Propose, SaveMeta, Send
@@ -107,6 +108,8 @@ class CopyState:
     shard: ShardId
     me: Copy
     timers: Timers
+    rhythm: Rhythm
+    """When heartbeats leave: news of commits goes with them."""
     leases: Leases
     rules: Rules
     meta: CopyMeta
@@ -156,7 +159,7 @@ class CopyState:
     reading_at: float = NEVER
     """When the record was last asked for; NEVER: it is not wanted."""
     news_at: float = NEVER
-    """When idle peers are told of the last commits."""
+    """When idle peers are told of the last commits, and the last writes are looked at."""
     orphaned: int = 0
     actions: list[Action] = field(default_factory=list)
     held: list[Action] = field(default_factory=list)

@@ -3,25 +3,36 @@
 from collections.abc import Callable, Sequence
 
 from core.assignments import Fence
+from core.machine import NEVER
 from core.names import NodeId, ShardId, dc_of
 from core.ports import Clock, Timer
+from core.rhythm import Rhythm
 from core.timers import Timers
 from core.topology import Topology, rtt_s
 from nodes.frames import Heartbeat, HeartbeatReply
-from nodes.link import Link, LinkTable
+from nodes.link import NEVER_HEARD, Link, LinkTable
 from nodes.pair_rules import lease_granted_s
 from nodes.turn import Turn
 from nodes.views import Observation
 from nodes.world import Tell
 
-LOOK_RATIO = 0.4
-"""Of L/4: how often the clock is compared when nothing else happens."""
+LOOK_RATIO = 0.5
+"""Of a heartbeat interval: so long before a beat the clock is compared once more..."""
+LOOKED_RATIO = 0.65
+"""...unless something has made us compare it since so long before the beat."""
+TELL_RATIO = 1.5
+"""Of a heartbeat interval: a silence that goes on is told again after this, so at every second beat."""
 LISTEN_GAP_S = 0.002
 """After the moment at which a silence is long enough: rounding must not find it too short by a hair."""
 
 
 class Pulse:
-    """Beats once per heartbeat interval; calls ``swept`` with each beat and ``jumped`` after a step above a lease."""
+    """Beats once per heartbeat interval; calls ``swept`` with each beat and ``jumped`` after a step above a lease.
+
+    A wake-up costs more than what is done in it, so there are as few timers as the waits allow: the beats stand in the
+    process's ``rhythm``; silence has a timer of its own only when it can end before the next beat; and the clock is
+    compared by whatever happens anyway. ``stepped`` is called after every step of the clock that counts.
+    """
 
     def __init__(
         self,
@@ -29,6 +40,7 @@ class Pulse:
         node: NodeId,
         topology: Topology,
         timers: Timers,
+        rhythm: Rhythm,
         clock: Clock,
         links: LinkTable,
         turn: Turn,
@@ -37,11 +49,13 @@ class Pulse:
         grants: Callable[[ShardId, NodeId, Fence], bool],
         swept: Callable[[float], None],
         silent: Callable[[frozenset[NodeId]], None],
+        stepped: Callable[[], None],
         jumped: Callable[[float], None],
     ) -> None:
         self._node = node
         self._topology = topology
         self._timers = timers
+        self._rhythm = rhythm
         self._clock = clock
         self._links = links
         self._turn = turn
@@ -50,11 +64,14 @@ class Pulse:
         self._grants = grants
         self._swept = swept
         self._silent = silent
+        self._stepped = stepped
         self._jumped = jumped
         self._beating: Timer | None = None
         self._looking: Timer | None = None
         self._listening: Timer | None = None
-        self._seen_at = self._jumped_at = clock.now()
+        self._seen_at = clock.now()
+        self._beat_at = self._silence_told_at = NEVER_HEARD
+        self._silence_told: frozenset[NodeId] = frozenset()
         self._measured: set[NodeId] = set()
         self._met: tuple[NodeId, ...] = ()
         """The partners that got the last heartbeat."""
@@ -62,9 +79,7 @@ class Pulse:
     def start(self) -> None:
         """Begin."""
         self._seen_at = self._clock.now()
-        self._look_on()
         self._beat_on()
-        self._listen_on()
 
     def stop(self) -> None:
         """End."""
@@ -78,11 +93,9 @@ class Pulse:
         step_s, self._seen_at = now - self._seen_at, now
         if step_s > self._timers.jump_s:
             self._jump(step_s)
-
-    def told_of_jump(self, step_s: float) -> None:
-        """Hear of a step from outside; adds nothing to one that was seen here."""
-        if step_s > self._timers.jump_s and self._clock.now() - self._jumped_at > step_s:
-            self._jump(step_s)
+        if self._looking is not None and now >= self._beat_at - LOOKED_RATIO * self._timers.heartbeat_s:
+            self._looking.cancel()
+            self._looking = None
 
     def up(self, peer: NodeId) -> None:
         """Note that a stream stands."""
@@ -127,22 +140,19 @@ class Pulse:
             found.append(Observation(peer, round(silent_s * 1000), link.refused, missed))
         return found
 
-    def _look_on(self) -> None:
-        self.look()
-        self._looking = self._clock.call_at(self._seen_at + self._timers.jump_s * LOOK_RATIO, self._look_on)
-
     def _jump(self, step_s: float) -> None:
         """Restart every silence above L/4; above L, no lease holds and nothing is answered until confirmed."""
-        self._jumped_at = self._seen_at = self._clock.now()
-        self._links.jumped(step_s, self._jumped_at)
+        self._links.jumped(step_s, self._seen_at)
+        self._stepped()
         if step_s > self._timers.lease_s:
             self._tell("clock.jumped", {"step_s": round(step_s, 3)})
             self._jumped(step_s)
 
     def _beat_on(self) -> None:
-        """Send every partner a heartbeat; again after the interval."""
+        """Send every partner a heartbeat; again at the rhythm's next moment."""
         self.look()
         now, partners = self._clock.now(), self._partners()
+        self._beat_at = self._rhythm.after(now)
         self._met = tuple(sorted(partners))
         for peer in self._met:
             self._turn.send(peer, self._links.watch(peer, now).beat(now), bulk=False)
@@ -153,7 +163,15 @@ class Pulse:
             if link.peer not in partners and now > link.replied + 2 * lease_granted_s(self._timers):
                 self._links.drop(link.peer)
         self._swept(now)
-        self._beating = self._clock.call_at(now + self._timers.heartbeat_s, self._beat_on)
+        self._listen(now)
+        self._look_between(now)
+        self._beating = self._clock.call_at(self._beat_at, self._beat_on)
+
+    def _look_between(self, now: float) -> None:
+        """Compare the clock once before the next beat, unless something happens that does it."""
+        at = self._beat_at - LOOK_RATIO * self._timers.heartbeat_s
+        if at > now:
+            self._looking = self._clock.call_at(at, self.look)
 
     def _answer(self, link: Link, m: Heartbeat, now: float) -> None:
         link.owed = None
@@ -161,16 +179,21 @@ class Pulse:
         self._turn.send(link.peer, reply, bulk=False)
 
     def _listen_on(self) -> None:
-        """Tell who is silent for too long, when the next one may be: one timer for all copies of the node."""
         self.look()
-        now, wait_s = self._clock.now(), self._timers.standby_silence_s
-        watched = [link for link in self._links.all() if link.peer in self._partners()]
-        silent = frozenset(link.peer for link in watched if now > link.heard + wait_s)
-        if silent:
+        self._listen(self._clock.now())
+
+    def _listen(self, now: float) -> None:
+        """Tell who is silent for too long, and again while they are; come back when the next one may be."""
+        wait_s, partners = self._timers.standby_silence_s, self._partners()
+        heard = {link.peer: link.heard for link in self._links.all() if link.peer in partners}
+        silent = frozenset(peer for peer, at in heard.items() if now > at + wait_s)
+        again = now >= self._silence_told_at + TELL_RATIO * self._timers.heartbeat_s
+        if silent and (again or silent != self._silence_told):
+            self._silence_told, self._silence_told_at = silent, now
             self._silent(silent)
-        again = [now + 2 * self._timers.heartbeat_s] if silent else []
-        due = min([link.heard + wait_s for link in watched if link.peer not in silent] + again, default=now + wait_s)
-        self._listening = self._clock.call_at(max(due, now) + LISTEN_GAP_S, self._listen_on)
+        due = min((at + wait_s for peer, at in heard.items() if peer not in silent), default=NEVER)
+        if due + LISTEN_GAP_S < self._beat_at:
+            self._listening = self._clock.call_at(due + LISTEN_GAP_S, self._listen_on)
 
     def _measure(self, peer: NodeId) -> None:
         """Tell once per link what its round trip is, next to what the topology asks for."""

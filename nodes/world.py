@@ -6,6 +6,7 @@ from typing import TypeAlias
 
 from core.names import NodeId
 from core.ports import Clock, Rng, Spawn
+from core.rhythm import Rhythm
 from core.timers import Timers
 from nodes.app_table import AppTable
 from nodes.link import LinkTable
@@ -23,6 +24,8 @@ class World:
 
     node: NodeId
     timers: Timers
+    rhythm: Rhythm
+    """When heartbeats leave."""
     clock: Clock
     spawn: Spawn
     rng: Rng

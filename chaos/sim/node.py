@@ -13,6 +13,7 @@ from core.assignments import Assignment, Fence
 from core.errors import NotLeaderError, PositionGoneError, TwinholdError
 from core.fleet_map import Delta, FleetMap, Revision
 from core.names import ControlPlaneId, NodeId, ShardId, TenantName
+from core.rhythm import Rhythm
 from core.timers import Timers
 from core.topology import Topology
 from nodes import control_port as port
@@ -73,18 +74,18 @@ class SimNode:
         self._leader: tuple[int, ControlPlaneId | None] = (0, None)
         self._process = 0
         self._sequence = 0
-        self._last_turn = 0.0
 
     def start(self) -> None:
         """Begin a life of the process."""
         world = self.host.world
         self._process = world.chance.getrandbits(40)
-        self._sequence, self._leader, self._last_turn = 0, (0, None), self.host.now()
+        self._sequence, self._leader = 0, (0, None)
         journal = self.journal = MemoryJournal(self.disk, self._fsync)
         driver = self.driver = NodeDriver(
             topology=self._topology,
             node=self.node,
             timers=self._timers,
+            rhythm=Rhythm(self._timers.heartbeat_s, 0.0),
             clock=self.host,
             spawn=self.host,
             rng=world.chance,
@@ -97,6 +98,7 @@ class SimNode:
             rules=self._parts.rules,
             snapshot_entries=SNAPSHOT_ENTRIES,
         )
+        driver.follow_steps(self._forget)
         driver.start()
         self._map = FleetMap(self._topology)
         now = self.host.now()
@@ -209,13 +211,13 @@ class SimNode:
         """Compare the clock between turns, as every driver's host does, before anything else."""
         driver = self.driver
         assert driver is not None, f"{self.node} is called while it does not live"
-        now, last = self.host.now(), self._last_turn
-        self._last_turn = now
-        if now - last > self._timers.jump_s:
-            for seen in self._seen.values():
-                seen.forget(now)
-            driver.jumped(now - last)
+        driver.look()
         return driver
+
+    def _forget(self) -> None:
+        """Discard what was seen of others: this process was away."""
+        for seen in self._seen.values():
+            seen.forget(self.host.now())
 
     def _fsync(self, callback: Callable[[], None]) -> None:
         delay_s = self.host.world.chance.expovariate(1 / FSYNC_MEAN_S)

@@ -28,7 +28,7 @@ class LagMeter:
         self._cpu_s = time.process_time()
 
     def late(self, late_s: float) -> None:
-        """Take by how much a regular callback was late."""
+        """Take by how much a timer was late."""
         now = boottime_s()
         self._worst_s = max(self._worst_s, late_s)
         if now - self._window_at >= WINDOW_S:

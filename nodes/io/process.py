@@ -4,7 +4,7 @@ import asyncio
 import sys
 import time
 import traceback
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Coroutine, Iterable, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
 from random import Random
@@ -16,9 +16,8 @@ from core.io.beat import Beat
 from core.io.clock import LoopClock
 from core.io.hosted import Life, run_hosted
 from core.io.json_log import tell, warn
-from core.io.jumps import JumpWatch
 from core.io.serve import Server
-from core.names import NodeId, ShardId, TenantName, tenant_name
+from core.names import ShardId, TenantName, tenant_name
 from core.processes import NodeConfig
 from core.rhythm import Rhythm
 from core.timers import Timers, timers
@@ -27,7 +26,6 @@ from nodes.api import commands, node_service, replication
 from nodes.api.intake import Intake
 from nodes.door import Door
 from nodes.driver import NodeDriver
-from nodes.frames import Frame
 from nodes.io import replication_calls
 from nodes.io.app_registry import installed_apps
 from nodes.io.control import LeaderControl
@@ -40,7 +38,6 @@ from nodes.io.report_book import ReportBook
 from nodes.io.reporter import Reporter
 from nodes.io.sqlite_journal import SqliteJournal
 from nodes.pair_rules import Rules
-from nodes.ports import Inbox
 from nodes.retries import USUAL_WINDOW
 from nodes.shedding import Shedder
 from twinhold.v1 import command_service_pb2_grpc, node_service_pb2_grpc
@@ -82,6 +79,7 @@ class _Node:
         loop.set_exception_handler(_complain)
         process_id = time.time_ns()
         clock, chance = LoopClock(loop), Random(f"{config.seed}/{node}/{process_id}")
+        phase_s = self._timers.heartbeat_s * chance.random()
         journal = SqliteJournal(data_dir / JOURNAL_DIR, loop.call_soon_threadsafe)
         closing.callback(journal.close)
         apps = installed_apps()
@@ -95,6 +93,7 @@ class _Node:
             topology=topology,
             node=node,
             timers=self._timers,
+            rhythm=Rhythm(self._timers.heartbeat_s, phase_s),
             clock=clock,
             spawn=clock,
             rng=chance,
@@ -109,7 +108,7 @@ class _Node:
         self._follower = MapFollower(
             topology, self._control_planes, data_dir=data_dir, clock=clock, chance=chance, changed=self._map_changed
         )
-        beat = self._beat = Beat(clock, Rhythm(self._timers.probe_s, self._timers.probe_s * chance.random()))
+        self._beat = Beat(clock, Rhythm(self._timers.probe_s, phase_s))
         self._prober = Prober(topology, node, timers=self._timers, clock=clock, chance=chance)
         book = ReportBook(
             node,
@@ -120,21 +119,21 @@ class _Node:
             clock=clock,
             fleet=topology.fleet,
         )
-        self._jumps = JumpWatch(self._timers.jump_s, self._jumped, LagMeter(book.health, self._timers.jump_s).late)
-        clock.before = self._jumps.check
-        inbox = self.driver.inbox()
-        self._links.plug(Inbox(self._checked(inbox.message), inbox.up, inbox.down))
+        clock.before = self.driver.look
+        clock.late = LagMeter(book.health, self._timers.jump_s).late
+        self._links.plug(self.driver.inbox())
         self._reporter = Reporter(
             self._here.endpoint,
             book,
             self._control_planes,
             probed=self._prober.sightings,
             revision=lambda: self._follower.map.revision,
-            beat=beat,
+            beat=self._beat,
             timers=self._timers,
             clock=clock,
             chance=chance,
         )
+        self.driver.follow_steps(self._reporter.forget)
         self._intake = Intake(apps, topology)
         self._door = Door(USUAL_LIMITS, Shedder(), clock=clock, spawn=clock)
 
@@ -153,7 +152,6 @@ class _Node:
             ("map file", self._follower.keep()),
             ("reports", self._reporter.run()),
             ("probes", self._prober.run()),
-            ("jumps", self._jumps.run()),
             ("partners", self._keep_links()),
         ):
             self._own(name, work)
@@ -191,19 +189,8 @@ class _Node:
 
     async def _keep_links(self) -> None:
         while True:
-            await asyncio.sleep(PARTNERS_EVERY_S)
+            await self._beat.after(PARTNERS_EVERY_S)
             self._links.follow(self.driver.partners())
-
-    def _checked(self, message: Callable[[NodeId, Frame], None]) -> Callable[[NodeId, Frame], None]:
-        def checked(peer: NodeId, frame: Frame) -> None:
-            self._jumps.check()
-            message(peer, frame)
-
-        return checked
-
-    def _jumped(self, step_s: float) -> None:
-        self._reporter.forget()
-        self.driver.jumped(step_s)
 
     def _shard_of(self, tenant: str) -> ShardId:
         return self._follower.map.locate(tenant_name(tenant)).shard

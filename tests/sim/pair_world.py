@@ -18,6 +18,7 @@ from chaos.sim.time import Host, World, host
 from core.assignments import Assignment, Copy, Fence
 from core.errors import TwinholdError
 from core.names import NodeId, ShardId, TenantName, tenant_name
+from core.rhythm import Rhythm
 from core.sharding import home_shard
 from core.timers import timers
 from core.topology import Kind, Topology
@@ -105,6 +106,7 @@ class Machine:
             topology=w.topology,
             node=self.node,
             timers=TIMERS,
+            rhythm=Rhythm(TIMERS.heartbeat_s, 0.0),
             clock=self.host,
             spawn=self.host,
             rng=w.time.chance,

@@ -132,3 +132,13 @@ def test_a_subscription_shows_every_entry_once_and_ends_when_the_shard_moves() -
     world.time.run(world.time.now + 0.5)
     assert seen == list(range(1, len(seen) + 1))
     assert len(seen) > 20
+
+
+def test_a_copy_whose_first_word_the_disk_refused_is_built_again_and_serves() -> None:
+    world = Quiet(1)
+    journal = world.machines[world.primary].journal
+    assert journal is not None, "it was just started"
+    journal.fail_next("no space left", kept=False)
+    world.time.run(4.0)
+    view = world.view(world.primary)
+    assert (view.complaint, view.serving) == ("", True)

@@ -12,8 +12,9 @@ from tests.sim.pair_scripts import IsolatedPrimary, RestartedAlone
 from tests.sim.pair_world import BrokenLawError, PairWorld, run
 
 SCHEDULES = 200
-FOUND = (40, 92, 252, 312, 451, 498, 694)
-"""Seeds that once broke a law: a journal replayed while it was cut, a record forgotten in a rebuild, a lost wake-up."""
+FOUND = (40, 92, 161, 252, 312, 451, 498, 694)
+"""Seeds that once broke a law: a journal replayed while it was cut, a record forgotten in a rebuild, a lost wake-up,
+a copy of which the disk held nothing yet."""
 
 
 @pytest.mark.parametrize("first", range(1, SCHEDULES + 1, 20))
@@ -79,7 +80,7 @@ class ReadsWithoutLease(Rules):
     ],
 )
 def test_a_broken_rule_is_seen(world: type[PairWorld], rules: Rules) -> None:
-    assert any(breaks(world, rules, seed) for seed in range(1, 25))
+    assert any(breaks(world, rules, seed) for seed in range(1, 100))
     assert not any(breaks(world, Rules(), seed) for seed in range(1, 4))
 
 

@@ -7,6 +7,7 @@ import pytest
 from core.assignments import Assignment, Copy, Evict, Fence, Promote, Switchover, successor
 from core.machine import Output
 from core.names import CopyId, NodeId, ShardId
+from core.rhythm import Rhythm
 from core.timers import timers
 from core.topology import Kind
 from nodes.control_port import Proposal, ProposalApplied, ProposalRefused, ProposalUnknown
@@ -145,6 +146,7 @@ def bench(
         Recovered(SHARD, meta, tip, EMPTY, spans),
         node=me.node,
         timers=TIMERS,
+        rhythm=Rhythm(TIMERS.heartbeat_s, 0.0),
         leases=ties,
         rules=Rules(),
         serial=100,
@@ -213,6 +215,54 @@ def test_an_ack_of_another_generation_does_not_count(gen: Generation) -> None:
     lsn = b.write()
     b.hear(B, Ack(SHARD, gen, lsn))
     assert b.pair.state.commit_lsn < lsn
+
+
+def test_news_of_a_commit_goes_with_the_next_heartbeat_and_asks_for_no_answer() -> None:
+    b, follower = serving(), bench(B, SYNC)
+    lsn = b.write()
+    b.hear(B, Ack(SHARD, b.pair.state.gen, lsn))
+    told = b.pair.state.news_at
+    assert told == b.pair.state.rhythm.after(b.now)
+    before = len(b.sent(Append))
+    b.wake(told - 0.001)
+    assert len(b.sent(Append)) == before
+    b.wake(told)
+    entry, news = b.sent(Append)[-2:]
+    assert isinstance(news, Append)
+    assert (news.records, news.commit_lsn, news.decided) == ((), lsn, None)
+    first = Append(SHARD, b.pair.state.gen, EMPTY, (), 0, SYNC)
+    follower.hear(A, first, entry)
+    acks = len(follower.sent(Ack))
+    follower.hear(A, news)
+    assert follower.pair.state.commit_lsn == lsn
+    assert len(follower.sent(Ack)) == acks
+
+
+def test_news_waits_for_no_beat_when_another_entry_brings_it() -> None:
+    b = serving()
+    b.hear(B, Ack(SHARD, b.pair.state.gen, b.write()))
+    b.write()
+    told = b.sent(Append)[-1]
+    assert isinstance(told, Append)
+    assert told.commit_lsn == 1
+    before = len(b.sent(Append))
+    b.wake(b.pair.state.news_at)
+    assert len(b.sent(Append)) == before
+
+
+def test_a_write_that_nobody_acknowledges_is_asked_about_although_nothing_else_happens() -> None:
+    b = serving()
+    b.wake(b.now + 5)
+    b.pair.admit(b"lost on its way")
+    asked = len(b.sent(Invite))
+    at = b.pair.on(Flush(), b.now).wake_at
+    end = b.now + 3 * TIMERS.standby_silence_s
+    while len(b.sent(Invite)) == asked and at < end:
+        b.now = b.ties.heard = at
+        output = b.pair.wake(at)
+        b.done += output.actions
+        at = output.wake_at
+    assert len(b.sent(Invite)) == asked + 1
 
 
 def test_solo_commits_alone() -> None:
