@@ -6,24 +6,21 @@ clock and dice, so that a copy on other code reaches the same state from the sam
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 from google.protobuf.message import Message
 
 State = TypeVar("State")
 
 
-@dataclass(frozen=True, slots=True)
-class Decided:
+class Decided(NamedTuple):
     """What a command leads to: events for the journal, each encoded by the app, and the answer to the caller."""
 
     events: tuple[bytes, ...]
     answer: Message
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(NamedTuple):
     """What an app may know of a command or a query besides its body."""
 
     tenant: str

@@ -233,7 +233,7 @@ class Desk:
             return
         if isinstance(decision, Fresh):
             lsn = self.pair.admit(decision.entry)
-            self.replay.apply(lsn, decision.entry)
+            self.replay.ledger.take(lsn, decision)
             self.writes_total += 1
             self._world.turn.flush_later(self._flusher)
             answer = Answered(self.shard, lsn, decision.type_url, decision.answer, replayed=False)

@@ -4,7 +4,7 @@ A flood of one tenant waits here and delays itself; the commands of its shard-ma
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from core.errors import OverloadedError, TwinholdError
 from core.ports import Clock, Spawn
@@ -16,8 +16,7 @@ TURN_S = 0.005
 TURN_ITEMS = 128
 
 
-@dataclass(frozen=True, slots=True)
-class Visitor:
+class Visitor(NamedTuple):
     """One piece of work: how to begin it, and how to say that it never will be."""
 
     work: Work

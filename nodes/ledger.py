@@ -3,11 +3,12 @@
 ``decide`` on the primary turns a command into an entry and changes nothing; ``apply`` on every copy takes entries in
 order. The same entries give the same state everywhere, retry index included, so a retry is recognised across failover,
 snapshot and restart (I10). Which entries are committed is not known here: whoever calls waits for that (I11).
+
+What every write makes one of is a named tuple: a frozen dataclass takes three times as long to make.
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from google.protobuf.message import DecodeError, Message
 
@@ -30,8 +31,7 @@ ACTOR_LENGTH_MAX = 256
 SHARD_PREFIX = "shards/"
 
 
-@dataclass(frozen=True, slots=True)
-class Submitted:
+class Submitted(NamedTuple):
     """A command as it came in."""
 
     tenant: str
@@ -44,18 +44,18 @@ class Submitted:
     request_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class Fresh:
+class Fresh(NamedTuple):
     """A new entry, to be applied and replicated; the answer waits for its commit."""
 
     entry: bytes
     """A serialized ``JournalEntry``."""
+    decided: Entry
+    """The same, as it was before."""
     type_url: str
     answer: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Replay:
+class Replay(NamedTuple):
     """A retry: the answer that was recorded at ``lsn``, which may not be committed yet."""
 
     lsn: int
@@ -81,11 +81,18 @@ class Ledger:
         self._apps = apps
         self._window = window
         self._state = state or LedgerState()
+        self.loaded_bytes = self._state.written_bytes
+        """Of the entries in the state that it started from."""
 
     @property
     def applied_lsn(self) -> int:
         """The last entry that the state holds."""
         return self._state.lsn
+
+    @property
+    def written_bytes(self) -> int:
+        """Sum all entries up."""
+        return self._state.written_bytes
 
     @property
     def tenants(self) -> int:
@@ -135,9 +142,15 @@ class Ledger:
             NotFoundError: the entry is of an app that this node does not run: the copy can't go on here.
             MalformedError: it is of a version of the app that this node does not read.
         """
+        self._take(lsn, entry_of(body), len(body))
+
+    def take(self, lsn: int, fresh: Fresh) -> None:
+        """Take the entry that was just decided here: what ``apply`` does, without reading it."""
+        self._take(lsn, fresh.decided, len(fresh.entry))
+
+    def _take(self, lsn: int, entry: Entry, size_bytes: int) -> None:
         held = self._state
         assert lsn == held.lsn + 1, f"shard {self.shard}: entry {lsn} can't follow entry {held.lsn}"
-        entry = entry_of(body)
         app = self._apps.reading(entry.app, entry.schema_version)
         known = held.tenants.get(entry.tenant) or self._born(entry)
         state = known.apps.get(entry.app)
@@ -146,7 +159,8 @@ class Ledger:
         for event in entry.events:
             state = app.apply(state, event, entry.schema_version)
         known.apps[entry.app] = state
-        known.stored_bytes += len(body)
+        known.stored_bytes += size_bytes
+        held.written_bytes += size_bytes
         recorded = Recorded(lsn, entry.at_ms, entry.body_hash, entry.app, entry.answer)
         known.retries.add(entry.actor, entry.request_id, recorded, self._window)
         held.lsn, held.at_ms = lsn, entry.at_ms
@@ -221,7 +235,7 @@ class Ledger:
             decided.events,
             answer,
         )
-        return Fresh(entry_body(entry), self._apps.answer_url(app.name), answer)
+        return Fresh(entry_body(entry), entry, self._apps.answer_url(app.name), answer)
 
     def _born(self, entry: Entry) -> TenantState:
         assert entry.app == tenant_app.NAME, f"shard {self.shard}: {entry.tenant} wrote before it was created"

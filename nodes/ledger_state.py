@@ -32,6 +32,8 @@ class LedgerState:
 
     lsn: int = 0
     at_ms: int = 0
+    written_bytes: int = 0
+    """Of all entries."""
     tenants: dict[str, TenantState] = field(default_factory=dict)
     names: list[str] = field(default_factory=list)
     """Of the tenants, ascending."""
@@ -39,6 +41,7 @@ class LedgerState:
     def add(self, name: str, stored_bytes: int) -> TenantState:
         """Let a tenant in."""
         known = self.tenants[name] = TenantState(stored_bytes)
+        self.written_bytes += stored_bytes
         insort(self.names, name)
         return known
 

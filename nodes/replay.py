@@ -55,10 +55,6 @@ class Replay:
         life = self._life
         self._world.spawn.soon(lambda: self._load(life))
 
-    def apply(self, lsn: int, body: bytes) -> None:
-        """Apply the entry that was just decided."""
-        self.ledger.apply(lsn, body)
-
     def catch_up(self) -> None:
         """Apply what is missing: a few entries from memory now, more of them in slices."""
         if not self.loaded or self._busy:

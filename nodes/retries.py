@@ -34,10 +34,7 @@ USUAL_WINDOW = RetryWindow(window_ms=3_600_000, kept_min=1_000)
 
 def body_hash(type_name: str, body: bytes) -> bytes:
     """Sum up what was asked for; 16 bytes."""
-    digest = blake2b(type_name.encode(), digest_size=16)
-    digest.update(b"\0")
-    digest.update(body)
-    return digest.digest()
+    return blake2b(b"%b\0%b" % (type_name.encode(), body), digest_size=16).digest()
 
 
 def refuse_if_too_old(request_id: str, *, at_ms: int, window: RetryWindow) -> None:
@@ -63,20 +60,25 @@ def refuse_if_too_old(request_id: str, *, at_ms: int, window: RetryWindow) -> No
 class _Actor:
     """One actor's answers, oldest first; packed, so that the garbage collector has nothing to walk through."""
 
-    __slots__ = ("answers", "order")
+    __slots__ = ("answers", "oldest_ms", "order")
 
     def __init__(self) -> None:
         self.answers: dict[str, bytes] = {}
         self.order: deque[str] = deque()
+        self.oldest_ms = 0
+        """When the first in ``order`` was answered."""
 
-    def add(self, request_id: str, packed: bytes) -> None:
-        self.answers[request_id] = packed
+    def add(self, request_id: str, recorded: Recorded) -> None:
+        if not self.order:
+            self.oldest_ms = recorded.at_ms
+        self.answers[request_id] = _packed(recorded)
         self.order.append(request_id)
 
     def evict(self, *, before_ms: int, kept_min: int) -> None:
         order, answers = self.order, self.answers
-        while len(order) > kept_min and _at_ms(answers[order[0]]) < before_ms:
+        while self.oldest_ms < before_ms and len(order) > kept_min:
             del answers[order.popleft()]
+            self.oldest_ms = _at_ms(answers[order[0]]) if order else before_ms
 
 
 class Retries:
@@ -99,7 +101,7 @@ class Retries:
     def add(self, actor: str, request_id: str, recorded: Recorded, window: RetryWindow) -> None:
         """Keep an answer, and evict what has left the window: this actor's, and in turn another one's."""
         known = self._actor(actor)
-        known.add(request_id, _packed(recorded))
+        known.add(request_id, recorded)
         before_ms = recorded.at_ms - window.window_ms
         known.evict(before_ms=before_ms, kept_min=window.kept_min)
         if len(self._turns) > 1:
@@ -115,7 +117,7 @@ class Retries:
         """Take an item that ``items`` wrote; in the same order."""
         known = self._actor(item.actor)
         for request_id, recorded in item.answers:
-            known.add(request_id, _packed(recorded))
+            known.add(request_id, recorded)
 
     def _actor(self, actor: str) -> _Actor:
         known = self._actors.get(actor)

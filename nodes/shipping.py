@@ -70,10 +70,22 @@ class Shipping:
             shipment.sent += 1
 
 
-class Keeping:
-    """Keeps a snapshot of a copy's own state every so many entries, so that the journal may let go of them.
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A snapshot of the own state, not kept yet."""
 
-    The state is written as it is at the start, in slices, and kept when everything in it is committed.
+    tip: Tip
+    parts: list[bytes]
+    written_bytes: int
+    """Of the entries in it."""
+
+
+class Keeping:
+    """Keeps a snapshot of a copy's own state now and then, so that the journal may let go of entries.
+
+    The state is written as it is at the start, in slices, and kept when everything in it is committed. The next one is
+    due when as much was written since as the last one holds: every entry then goes into two snapshots on average,
+    however large the state becomes, and a start reads at most twice what it must.
     """
 
     def __init__(self, world: World, state: CopyState, replay: Replay, kept: Callable[[Tip], None]) -> None:
@@ -82,7 +94,9 @@ class Keeping:
         self._replay = replay
         self._kept = kept
         self._busy = False
-        self._written: tuple[Tip, list[bytes]] | None = None
+        self._written: Written | None = None
+        self._kept_bytes = 0
+        """Of the entries in the snapshot that was kept last."""
 
     def consider(self) -> None:
         """Start a snapshot if enough is committed beyond the last one, or keep the one that is written."""
@@ -90,37 +104,43 @@ class Keeping:
         if p.commit_lsn - p.floor.lsn < self._world.snapshot_entries or p.complaint or p.cutting:
             self._written = None
         elif self._written is not None:
-            self._keep(*self._written)
-        elif not self._busy and self._replay.warm:
+            self._keep(self._written)
+        elif not self._busy and self._replay.warm and self._grown:
             self._start()
+
+    @property
+    def _grown(self) -> bool:
+        ledger = self._replay.ledger
+        return ledger.written_bytes >= 2 * max(self._kept_bytes, ledger.loaded_bytes)
 
     def _start(self) -> None:
         tip = self._state.place(self._replay.ledger.applied_lsn)
         if tip is not None:
             self._busy = True
-            parts: list[bytes] = []
-            source = self._replay.ledger.export()
-            self._world.spawn.soon(lambda: self._step(tip, source, parts))
+            ledger = self._replay.ledger
+            written, source = Written(tip, [], ledger.written_bytes), ledger.export()
+            self._world.spawn.soon(lambda: self._step(written, source))
 
-    def _step(self, tip: Tip, source: Iterator[bytes], parts: list[bytes]) -> bool:
+    def _step(self, written: Written, source: Iterator[bytes]) -> bool:
         part = next(source, None)
         if part is not None:
-            parts.append(part)
+            written.parts.append(part)
             return True
-        self._busy, self._written = False, (tip, parts)
+        self._busy, self._written = False, written
         self.consider()
         return False
 
-    def _keep(self, tip: Tip, parts: list[bytes]) -> None:
-        p = self._state
+    def _keep(self, written: Written) -> None:
+        p, tip = self._state, written.tip
         if p.commit_lsn < tip.lsn or self._busy:
             return
         self._written = None
         if p.place(tip.lsn) == tip:
             self._busy = True
-            self._world.journal.save_snapshot(p.shard, tip, parts, lambda error: self._done(tip, error))
+            self._world.journal.save_snapshot(p.shard, tip, written.parts, lambda error: self._done(written, error))
 
-    def _done(self, tip: Tip, error: DiskError | None) -> None:
+    def _done(self, written: Written, error: DiskError | None) -> None:
         self._busy = False
         if error is None:
-            self._kept(tip)
+            self._kept_bytes = written.written_bytes
+            self._kept(written.tip)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from core.assignments import Fence
 from core.errors import TwinholdError
@@ -99,9 +99,8 @@ class TransferResult:
     refusal: str
 
 
-@dataclass(frozen=True, slots=True)
-class Answered:
-    """A committed command; or, ``replayed``, one that was committed before."""
+class Answered(NamedTuple):
+    """A committed command; or, ``replayed``, one that was committed before; every write makes one, so a tuple."""
 
     shard: ShardId
     lsn: int

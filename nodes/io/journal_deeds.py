@@ -17,7 +17,7 @@ from nodes.io.journal_database import (
     delete,
     insert,
     meta_checksum,
-    row_of,
+    rows_of,
 )
 from nodes.io.journal_index import CopyIndex, JournalIndex
 from nodes.ports import DiskError
@@ -117,6 +117,8 @@ class Draft:
     disk: Disk
     tips: dict[ShardId, Tip] = field(default_factory=dict)
     rows: list[Row] = field(default_factory=list)
+    runs: list[tuple[ShardId, range]] = field(default_factory=list)
+    """Whose rows stand where, in order."""
     metas: dict[ShardId, tuple[int, bytes]] = field(default_factory=dict)
     parts: list[tuple[int, int, int, bytes]] = field(default_factory=list)
 
@@ -158,8 +160,9 @@ class Draft:
             return DiskError(
                 f"entry {first.lsn} of shard {shard} does not follow entry {tip.lsn}, the last one on disk"
             )
-        for record in deed.records:
-            self.rows.append(row_of(self.disk.index.next_place + len(self.rows), shard, record))
+        first_place = self.disk.index.next_place + len(self.rows)
+        self.rows += rows_of(first_place, shard, deed.records)
+        self.runs.append((shard, range(first_place, first_place + len(deed.records))))
         self.tips[shard] = tip_of(deed.records[-1])
         return None
 
@@ -183,8 +186,8 @@ class Draft:
         index = self.disk.index
         del index.dead[: len(dead)]
         index.next_place += len(self.rows)
-        for row in self.rows:
-            index.copy(ShardId(row[1])).places.append(row[0])
+        for shard, places in self.runs:
+            index.copy(shard).places.extend(places)
         for shard, tip in self.tips.items():
             index.copy(shard).tip = tip
         for shard, (version, _) in self.metas.items():

@@ -1,5 +1,7 @@
 """Planned changes, joins by snapshot and damaged copies, with production drivers and nothing else failing."""
 
+from itertools import pairwise
+
 import pytest
 
 from core.errors import NotOwnerError, TwinholdError
@@ -95,6 +97,18 @@ def test_a_learner_with_nothing_in_common_gets_a_snapshot_and_serves_after_a_swi
     assert world.primary == spare
     assert world.view(spare).serving
     assert world.machines[spare].disk.shelves[world.shard].floor.lsn > 0
+
+
+def test_the_next_snapshot_is_due_when_as_much_was_written_as_the_last_one_holds() -> None:
+    world = quiet(snapshot_entries=5)
+    floors = [0]
+    while len(floors) < 6:
+        world.time.run(world.time.now + 0.01)
+        floor = world.machines[world.primary].disk.shelves[world.shard].floor.lsn
+        if floor != floors[-1]:
+            floors.append(floor)
+    assert all(later >= 1.7 * earlier for earlier, later in pairwise(floors))
+    assert world.failed == []
 
 
 @pytest.mark.parametrize("where", ["standby", "primary"])

@@ -1,7 +1,7 @@
 """The ledger: commands become entries, entries become state, and a retry gets the recorded answer (I10)."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 import pytest
@@ -73,7 +73,7 @@ class Copy:
         decided = self.ledger.decide(submitted, at_ms=at_ms, seed=1, strict_solo=solo)
         if isinstance(decided, Fresh):
             self.journal.append(decided.entry)
-            self.ledger.apply(len(self.journal), decided.entry)
+            self.ledger.take(len(self.journal), decided)
         return decided
 
     def replayed(self) -> "Copy":
@@ -320,6 +320,8 @@ def test_stored_bytes_are_those_of_the_tenants_entries() -> None:
     copy.submit(post("x" * 100), "r1")
     assert copy.loaded().ledger.stored_bytes(ACME) == len(copy.journal[0]) + len(copy.journal[2])
     assert copy.ledger.stored_bytes("tenants/eu/nobody") == 0
+    assert copy.loaded().ledger.written_bytes == copy.ledger.written_bytes == sum(map(len, copy.journal))
+    assert (copy.ledger.loaded_bytes, copy.loaded().ledger.loaded_bytes) == (0, copy.ledger.written_bytes)
 
 
 def test_entries_applied_while_a_snapshot_is_drawn_do_not_show_in_it() -> None:
@@ -376,7 +378,7 @@ def test_an_app_that_decides_too_much_is_stopped() -> None:
 
         def decide(self, state: ChatState, command: Message, asked: Asked) -> Decided:
             decided = super().decide(state, command, asked)
-            return replace(decided, events=decided.events * 100_000)
+            return decided._replace(events=decided.events * 100_000)
 
     loud: App[object] = Loud()  # type: ignore[assignment]  # its state type is its own affair
     ledger = Ledger(SHARD, AppTable([loud]), WINDOW)
