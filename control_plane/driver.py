@@ -141,10 +141,14 @@ class ControlPlaneDriver:
 
     # Other control planes.
 
-    def confer(self, beat: ConferView) -> ConferView:
-        """Take another control plane's heartbeat, and answer it at once."""
+    def confer(self, beat: ConferView, *, first: bool) -> ConferView | None:
+        """Take another control plane's heartbeat; says what to answer at once, or None when all is quiet.
+
+        The ``first`` one of a stream is always answered, so that its sender knows that somebody lives at its end.
+        """
         self._elect(Heard(beat))
-        return self._election.beat(self._clock.now(), self.fleet_map.revision)
+        now = self._clock.now()
+        return self._election.beat(now, self.fleet_map.revision) if first or self._election.owes(beat, now) else None
 
     def conferred(self, answer: ConferView) -> None:
         """Take the answer to a heartbeat that went out through ``Peers``."""

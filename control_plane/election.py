@@ -18,6 +18,8 @@ from core.timers import Timers
 
 MISSED_BEATS = 2
 """A peer's silence counts only when it has missed this many of the leader's heartbeats itself."""
+QUIET_BEATS = 4
+"""Of the leader's: as long as it is heard, followers only show each other that they live, and no beat is answered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +115,9 @@ class StepDown:
 Action: TypeAlias = Beat | AskLock | RaiseTerm | ReadTerm | Lead | StepDown
 
 
+NEVER_BEATEN = float("-inf")
+
+
 @dataclass(slots=True)
 class _Peer:
     heard_at: float
@@ -142,14 +147,13 @@ class Election:
     _raising: int | None = None
     _reading: bool = False
     _not_before: float = 0.0
-    _beat_at: float = field(init=False)
+    _beaten_at: float = NEVER_BEATEN
     _ask_at: float = 0.0
     _locked_by: ControlPlaneId | None = None
     _lock_asked: bool = False
 
     def __post_init__(self) -> None:
         self.heard_at = self.started_at
-        self._beat_at = self.started_at
         self._not_before = self.started_at
 
     def on(self, event: Event, now: float) -> Output[Action]:
@@ -165,6 +169,14 @@ class Election:
         """Write a heartbeat, or the answer to one."""
         silent_ms = 0 if self.leads else round((now - self.heard_at) * 1000)
         return ConferView(self.me, self.term, self.leads, silent_ms, revision)
+
+    def owes(self, beat: ConferView, now: float) -> bool:
+        """Say whether a heartbeat is to be answered: its sender misses the leader, or one of us knows news.
+
+        Nobody waits for another answer, and each costs as much as a heartbeat.
+        """
+        missed_ms = 1000 * MISSED_BEATS * self.timers.leader_heartbeat_s
+        return beat.leader_silent_ms >= missed_ms or beat.term != self.term or self._misses_leader(now)
 
     def view(self) -> LeaderView:
         """Say who leads."""
@@ -226,7 +238,7 @@ class Election:
         if term < self.term:
             return []
         self.term, self.leader, self.leads, self.heard_at = term, self.me, True, now
-        self._beat_at = now
+        self._beaten_at = NEVER_BEATEN
         return [Lead(term)]
 
     def _lost(self, term: int, now: float) -> list[Action]:
@@ -259,8 +271,8 @@ class Election:
 
     def _due(self, now: float) -> list[Action]:
         actions: list[Action] = []
-        if now >= self._beat_at:
-            self._beat_at = now + self._beat_every_s(now)
+        if now >= self._beat_at(now):
+            self._beaten_at = now
             actions.append(Beat())
         if self._lock_due(now):
             self._lock_asked = True
@@ -274,17 +286,26 @@ class Election:
                 actions.append(Beat())
         return actions
 
-    def _beat_every_s(self, now: float) -> float:
-        """Followers need each other's views only when the leader misses beats; until then they save them."""
-        beat_s = self.timers.leader_heartbeat_s
-        return beat_s if self.leads or now - self.heard_at >= MISSED_BEATS * beat_s else MISSED_BEATS * beat_s
+    def _beat_at(self, now: float) -> float:
+        """Say when the next heartbeat is due: followers need each other's views only when the leader misses beats."""
+        soon_at = self._beaten_at + self.timers.leader_heartbeat_s
+        if self.leads or self._misses_leader(now):
+            return soon_at
+        quiet_at = self._beaten_at + QUIET_BEATS * self.timers.leader_heartbeat_s
+        return min(quiet_at, max(soon_at, self._missed_at()))
+
+    def _misses_leader(self, now: float) -> bool:
+        return not self.leads and now >= self._missed_at()
+
+    def _missed_at(self) -> float:
+        return self.heard_at + MISSED_BEATS * self.timers.leader_heartbeat_s
 
     def _wake_at(self, now: float) -> float:
         if self.leads or self._raising is not None or self._reading:
-            return self._beat_at
+            return self._beat_at(now)
         stand_at = self._stand_at()
         lock_at = self._lock_at() if not self._lock_asked else NEVER
-        return min(self._beat_at, lock_at, stand_at if stand_at > now else max(self._ask_at, now + 0.001))
+        return min(self._beat_at(now), lock_at, stand_at if stand_at > now else max(self._ask_at, now + 0.001))
 
     def _may_stand(self, now: float) -> bool:
         return not self.leads and self._raising is None and not self._reading and now >= self._stand_at()

@@ -135,7 +135,7 @@ class SimPlane:
         other = self._planes[peer]
 
         def there(back: Callable[[ConferView | None], None]) -> None:
-            back(None if other.driver is None else other.driver.confer(beat))
+            back(None if other.driver is None else other.driver.confer(beat, first=False))
 
         def finish(answer: ConferView | None) -> None:
             if self.driver is None:

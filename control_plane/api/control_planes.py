@@ -30,10 +30,14 @@ class ControlPlaneService(pb_grpc.ControlPlaneServiceServicer):
     async def Confer(
         self, request_iterator: AsyncIterator[pb.ConferRequest], context: Context
     ) -> AsyncIterator[pb.ConferResponse]:
-        """Answer each heartbeat at once."""
+        """Take heartbeats; those that ask for an answer get it at once."""
+        first = True
         async for beat in request_iterator:
             self._awake()
-            yield confer_answer_to_pb(self._driver.confer(confer_from_pb(beat, self._fleet)))
+            answer = self._driver.confer(confer_from_pb(beat, self._fleet), first=first)
+            first = False
+            if answer is not None:
+                yield confer_answer_to_pb(answer)
 
     async def GetFleetStatus(self, request: pb.GetFleetStatusRequest, context: Context) -> pb.GetFleetStatusResponse:
         """Say how the fleet is, as this control plane knows it."""

@@ -38,15 +38,16 @@ def main(config: ControlPlaneConfig) -> int:
 async def _serve(config: ControlPlaneConfig, life: Life) -> None:
     host = _Host(config)
     try:
+        host.jumps.start()
         host.driver.start()  # first: a call may come before the server's start returns
         await host.server.start(SERVICES)
         owned = [
             _owned(host.peers.run(host.driver, host.attend), life),
-            _owned(host.jumps.run(), life),
         ]
         life.ready()
         await life.over()
         host.driver.stop()
+        host.jumps.stop()
         for task in owned:
             task.cancel()
         await asyncio.gather(*owned, return_exceptions=True)
@@ -80,7 +81,7 @@ class _Host:
             peers=self.peers,
             tell=self._tell,
         )
-        self.jumps = JumpWatch(profile.jump_s, self.driver.jumped)
+        self.jumps = JumpWatch(profile.jump_s, clock, self.driver.jumped)
         self._relay = MapRelay(self.driver, home=me.dc, lines=self._lines, clock=clock)
         self._feed = MapFeed(self.driver.fleet_map, self.driver.map_age_ms)
         self.driver.follow_map(self._feed)

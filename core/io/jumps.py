@@ -4,45 +4,51 @@ After SIGCONT the loop runs whatever is due, in no useful order; a timer that fi
 not run before the driver knows that those ten seconds were its own.
 """
 
-import asyncio
 from collections.abc import Callable
 
-from core.io.clock import boottime_s
+from core.ports import Clock, Timer
 
-TICKS = 2.5
-"""Looks per step that counts."""
+LOOK_RATIO = 0.4
+"""Of a step that counts: how often the clock is compared when nothing else happens."""
 
 
 class JumpWatch:
-    """Compares the clock between loop turns.
+    """Compares the clock with the last time it did.
 
     Args:
         jump_s: a step above this counts: L/4.
+        clock: whose clock it is.
         woke: told the step, in seconds, before the callback that found it goes on.
-        late: told by how many seconds each regular look came too late: the loop's lag.
     """
 
-    def __init__(
-        self, jump_s: float, woke: Callable[[float], None], late: Callable[[float], None] = lambda late_s: None
-    ) -> None:
-        self._tick_s = jump_s / TICKS
-        self._limit_s = self._tick_s + jump_s
+    def __init__(self, jump_s: float, clock: Clock, woke: Callable[[float], None]) -> None:
+        self._jump_s = jump_s
+        self._clock = clock
         self._woke = woke
-        self._late = late
-        self._seen_at = boottime_s()
+        self._seen_at = self._set_at = clock.now()
+        self._timer: Timer | None = None
+
+    def start(self) -> None:
+        """Look at least every so often; what happens anyway, and looks, puts the next look off: it costs a wake-up."""
+        self.stop()
+        self._set_at = self._clock.now()
+        self._timer = self._clock.call_at(self._set_at + LOOK_RATIO * self._jump_s, self._look)
+
+    def stop(self) -> None:
+        """Look no more by itself."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     def check(self) -> None:
         """Look at the clock; cheap enough to stand before every timer and every message."""
-        now = boottime_s()
-        away_s = now - self._seen_at
-        if away_s > self._limit_s:
-            self._seen_at = now
+        now = self._clock.now()
+        away_s, self._seen_at = now - self._seen_at, now
+        if self._timer is not None and now - self._set_at > LOOK_RATIO * self._jump_s / 2:
+            self.start()
+        if away_s > self._jump_s:
             self._woke(away_s)
 
-    async def run(self) -> None:
-        """Look at the clock regularly, until cancelled."""
-        while True:
-            self.check()
-            self._seen_at = boottime_s()
-            await asyncio.sleep(self._tick_s)
-            self._late(max(0.0, boottime_s() - self._seen_at - self._tick_s))
+    def _look(self) -> None:
+        self.check()
+        self.start()

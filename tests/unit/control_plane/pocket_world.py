@@ -438,8 +438,9 @@ class PeersPort:
 
     def confer(self, peer: ControlPlaneId, beat: ConferView) -> None:
         def arrive(driver: ControlPlaneDriver) -> None:
-            answer = driver.confer(beat)
-            self.world.send(peer, self.me, lambda mine: mine.conferred(answer))
+            answer = driver.confer(beat, first=False)
+            if answer is not None:
+                self.world.send(peer, self.me, lambda mine: mine.conferred(answer))
 
         self.world.send(self.me, peer, arrive)
 

@@ -7,6 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from control_plane.election import (
+    MISSED_BEATS,
+    QUIET_BEATS,
     Action,
     Beat,
     Deposed,
@@ -150,6 +152,57 @@ def test_it_does_not_lead_again_when_the_term_was_raised_meanwhile() -> None:
     leader.on(Jumped(TIMERS.lease_s + 0.1), 5.0)
     assert not any(isinstance(action, Lead) for action in leader.on(TermRead(3), 5.1).actions)
     assert leader.view().term == 3
+
+
+def beats(follower: Election, *, since: float, until: float, heard_every_s: float | None) -> list[float]:
+    """Let time pass in small steps; when the follower beat."""
+    found, now, heard_at = list[float](), since, float("-inf")
+    while now < until:
+        if heard_every_s is not None and now >= heard_at + heard_every_s:
+            heard_at = now
+            follower.on(beat(A, leads=True), now)
+        if any(isinstance(action, Beat) for action in follower.wake(now).actions):
+            found.append(now)
+        now += 0.005
+    return found
+
+
+def test_a_follower_that_hears_the_leader_beats_every_fourth_time_only() -> None:
+    quiet_s = QUIET_BEATS * TIMERS.leader_heartbeat_s
+    found = beats(following(B), since=1.0, until=7.0, heard_every_s=TIMERS.leader_heartbeat_s)
+    assert len(found) == pytest.approx(6.0 / quiet_s, abs=1.1)
+
+
+@pytest.mark.parametrize("beaten_at", [0.0, 0.1, 0.149])
+def test_a_follower_that_misses_two_beats_says_so_at_once_and_then_at_every_beat(beaten_at: float) -> None:
+    follower = following(B)
+    follower.wake(beaten_at)
+    follower.on(beat(A, leads=True), 0.15)
+    found = beats(follower, since=0.155, until=0.74, heard_every_s=None)
+    missed_at = 0.15 + MISSED_BEATS * TIMERS.leader_heartbeat_s
+    assert found == pytest.approx([missed_at, missed_at + 0.15], abs=0.006)
+    assert follower.wake(0.74).wake_at <= missed_at + 0.31
+
+
+def test_it_is_woken_for_that() -> None:
+    follower = following(B)
+    assert follower.wake(0.0).wake_at == MISSED_BEATS * TIMERS.leader_heartbeat_s
+
+
+@pytest.mark.parametrize(
+    ("asked_by", "now", "owes"),
+    [
+        pytest.param(beat(A, leads=True), 0.1, False, id="the leader, which is heard"),
+        pytest.param(beat(C, silent_s=0.1), 0.1, False, id="a follower that hears the leader"),
+        pytest.param(beat(C, silent_s=0.3), 0.1, True, id="a follower that misses it"),
+        pytest.param(beat(C, silent_s=0.1), 0.3, True, id="we miss the leader"),
+        pytest.param(beat(C, term=0), 0.1, True, id="an older term"),
+    ],
+)
+def test_a_heartbeat_is_answered_when_somebody_misses_the_leader_or_lacks_news(
+    asked_by: Heard, now: float, owes: bool
+) -> None:
+    assert following(B).owes(asked_by.beat, now) is owes
 
 
 def test_a_short_step_only_restarts_the_silences() -> None:

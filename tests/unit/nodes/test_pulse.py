@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 
-from chaos.sim.time import Host, Waiting, World, host
+from chaos.sim.time import World, host
 from core.assignments import Fence
 from core.names import NodeId, ShardId
 from core.rhythm import Rhythm
@@ -16,35 +16,12 @@ from nodes.frames import Frame, Heartbeat, HeartbeatReply
 from nodes.link import LinkTable
 from nodes.pulse import Pulse
 from nodes.turn import Turn
+from tests.counting_clock import CountingClock
 from tests.fleets import small_fleet
 
 TIMERS = timers("default")
 TOPOLOGY = small_fleet(99)
 ME, PEER, OTHER = (node.id for node in TOPOLOGY.nodes)
-
-
-@dataclass
-class CountingClock:
-    """A simulated host's clock that counts the moments at which timers ran: each is a wake-up of a real process."""
-
-    host: Host
-    wakes: set[float] = field(default_factory=set)
-
-    def now(self) -> float:
-        return self.host.now()
-
-    def wall_ms(self) -> int:
-        return self.host.wall_ms()
-
-    def call_at(self, when: float, callback: Callable[[], None]) -> Waiting:
-        if when <= self.now():
-            return self.host.call_at(when, callback)
-
-        def woken() -> None:
-            self.wakes.add(round(self.now(), 6))
-            callback()
-
-        return self.host.call_at(when, woken)
 
 
 class NoControl:
