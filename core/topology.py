@@ -31,10 +31,6 @@ class Kind(Enum):
     MEDIA = "media"
 
 
-FLEET_PORT_STEP = 1
-"""A process serves anybody on its port, and the other processes of its fleet on the one that comes this much later."""
-
-
 @dataclass(frozen=True, slots=True)
 class Node:
     """A server process."""

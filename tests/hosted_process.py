@@ -55,7 +55,7 @@ class HostedProcess:
 
     async def ready(self) -> None:
         """Wait until it answers."""
-        line = channel(self.endpoint, own_connection=True)
+        line = channel(self.endpoint)
         try:
             await asyncio.wait_for(line.channel_ready(), READY_S)
         finally:

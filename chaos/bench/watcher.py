@@ -17,7 +17,7 @@ async def work(configuration: Fields, orders: AsyncIterator[Fields]) -> None:
     ready = [asyncio.Event() for _ in range(int(configuration["watchers"]))]
 
     async def watch(number: int) -> None:
-        stub = rpc.AssignmentServiceStub(channel(doors[number % len(doors)], own_connection=True))
+        stub = rpc.AssignmentServiceStub(channel(doors[number % len(doors)]))
         async for step in stub.Watch(pb.WatchRequest()):
             now_ms = time.time_ns() / 1e6
             if step.HasField("snapshot"):

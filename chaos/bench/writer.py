@@ -100,7 +100,7 @@ async def work(configuration: Fields, _: AsyncIterator[Fields]) -> None:
     for group in groups:
         if configuration["unary"]:
             for tenant in group["tenants"]:
-                own.append(channel(group["endpoint"], own_connection=True))
+                own.append(channel(group["endpoint"]))
                 tasks.append(asyncio.create_task(caller(own[-1], tenant, commands, meter)))
         else:
             endpoint = shared[group["endpoint"]]

@@ -4,7 +4,7 @@ import asyncio
 
 from grpc import aio
 
-from core.io.loop_grpc.channel import fleet_channel
+from core.io.dial import channel
 
 
 class Lines:
@@ -17,7 +17,7 @@ class Lines:
         """Find or open the channel to an endpoint."""
         found = self._open.get(endpoint)
         if found is None:
-            found = self._open[endpoint] = fleet_channel(endpoint)
+            found = self._open[endpoint] = channel(endpoint)
         return found
 
     async def close(self) -> None:

@@ -13,9 +13,9 @@ from control_plane.views import ConferView
 from core.errors import TwinholdError
 from core.io.clock import LoopClock
 from core.io.delay import DelayLine, trip_s
+from core.io.dial import channel
 from core.io.json_log import warn
 from core.io.knock import gone
-from core.io.loop_grpc.channel import fleet_channel
 from core.names import ControlPlaneId
 from core.timers import Timers
 from core.topology import ControlPlane, Topology
@@ -80,7 +80,7 @@ class _PeerStream:
         self._leaving.put(beat)
 
     async def run(self, driver: ControlPlaneDriver, awake: Callable[[], None]) -> None:
-        line = fleet_channel(self._peer.endpoint)
+        line = channel(self._peer.endpoint)
         try:
             while True:
                 if await self._once(line, driver):

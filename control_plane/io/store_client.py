@@ -13,8 +13,8 @@ from grpc import aio
 from control_plane.io.store_wire import contents_from_pb, doc_to_pb, partition_to_pb, row_to_pb, write_answer_from_pb
 from control_plane.ports import Applied, Doc, Partition, ReadAnswer, Row, StaleTerm, Unknown, WriteAnswer
 from core.errors import FixRequestError, TwinholdError
+from core.io.dial import channel
 from core.io.json_log import warn
-from core.io.loop_grpc.channel import fleet_channel
 from core.io.status import error_of
 from core.names import ControlPlaneId, control_plane_id
 from core.topology import Topology
@@ -38,7 +38,7 @@ class StoreClient:
     def __init__(self, topology: Topology, control_plane: ControlPlaneId, *, deadline_s: float) -> None:
         self._caller = pb.Caller(fleet=topology.fleet, control_plane=control_plane)
         self._deadline_s = deadline_s
-        self._channel = fleet_channel(topology.store_endpoint)
+        self._channel = channel(topology.store_endpoint)
         self._stub = pb_grpc.StoreServiceStub(self._channel)
         self._calls: set[asyncio.Task[None]] = set()
         self._complained = ""

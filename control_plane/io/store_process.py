@@ -28,8 +28,7 @@ async def _serve(config: StoreConfig, data_dir: Path, life: Life) -> None:
     writer = StoreWriter(store, asyncio.get_running_loop(), life.end)
     server = Server(config.topology.store_host, config.topology.store_port, LoopbackPolicy())
     service = StoreService(config.topology, writer)
-    for door in server.doors:
-        pb_grpc.add_StoreServiceServicer_to_server(service, door)
+    pb_grpc.add_StoreServiceServicer_to_server(service, server.server)
     writer.start()
     try:
         await server.start([SERVICE])

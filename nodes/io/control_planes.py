@@ -5,8 +5,8 @@ import asyncio
 from grpc import aio
 
 from core.io.delay import trip_s
+from core.io.dial import channel
 from core.io.json_log import tell
-from core.io.loop_grpc.channel import fleet_channel
 from core.names import ControlPlaneId, NodeId
 from core.topology import ControlPlane, Topology
 
@@ -38,7 +38,7 @@ class ControlPlanes:
         found = self._lines.get(control_plane)
         if found is None:
             endpoint = self._by_id[control_plane].endpoint
-            found = self._lines[control_plane] = fleet_channel(endpoint)
+            found = self._lines[control_plane] = channel(endpoint)
         return found
 
     def heard(self, leader: str, term: int) -> None:

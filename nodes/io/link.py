@@ -13,9 +13,9 @@ from grpc import aio
 from core.errors import ConflictError
 from core.io.clock import LoopClock
 from core.io.delay import DelayLine
+from core.io.dial import channel
 from core.io.json_log import tell
 from core.io.knock import gone
-from core.io.loop_grpc.channel import fleet_channel
 from core.timers import Timers
 from core.topology import Node
 from nodes.frames import Frame
@@ -191,7 +191,7 @@ class Link:
                 self._say_down(refused=refused)
 
     async def _open(self) -> None:
-        line = fleet_channel(self.peer.endpoint)
+        line = channel(self.peer.endpoint)
         try:
             await self._ride(replicate_over(line))
         except ENDED:

@@ -5,7 +5,7 @@ from random import Random
 
 from core.io.clock import LoopClock
 from core.io.delay import DelayLine, trip_s
-from core.io.loop_grpc.channel import fleet_channel
+from core.io.dial import channel
 from core.names import NodeId
 from core.timers import Timers
 from core.topology import Node, Topology
@@ -54,7 +54,7 @@ class Prober:
 
     async def _look(self, target: Node) -> None:
         watched = self._watched[target.id]
-        line = fleet_channel(target.endpoint)
+        line = channel(target.endpoint)
         stub = pb_grpc.NodeServiceStub(line)
         try:
             await watched.look(lambda: self._once(stub, watched, self._trips[target.id]))

@@ -5,9 +5,8 @@ from collections.abc import Awaitable, Callable
 from typing import TypeAlias
 
 from core.errors import TwinholdError
-from core.io.dial import BROKEN
+from core.io.dial import BROKEN, channel
 from core.io.json_log import warn
-from core.io.loop_grpc.channel import fleet_channel
 from core.names import NodeId
 from core.topology import Node
 from nodes.io.outbox import Outbox
@@ -79,7 +78,7 @@ class Stream:
 
     async def _carry_bulk(self) -> None:
         frame = await self._bulk.take()
-        line = fleet_channel(self._peer.endpoint)
+        line = channel(self._peer.endpoint)
         call = bulk_over(line)
         try:
             await call.write(first_bulk(self._here))

@@ -23,8 +23,6 @@ BIRTH_S = 20.0
 LOOK_S = 0.01
 ENVIRONMENT: Mapping[str, str] = {
     "GRPC_VERBOSITY": "NONE",
-    # One poller instead of a pool of threads: an idle stream's message costs 160-215 us of CPU instead of 225-313.
-    "GRPC_EXPERIMENTS": "-event_engine_client,-event_engine_listener",
     # NumPy's BLAS starts threads when imported; a process that forks must have none.
     "OPENBLAS_NUM_THREADS": "1",
     "OMP_NUM_THREADS": "1",

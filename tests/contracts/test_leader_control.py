@@ -45,8 +45,7 @@ class Judge(pb_grpc.NodeServiceServicer):
         )
 
     async def start(self) -> None:
-        for door in self._server.doors:
-            pb_grpc.add_NodeServiceServicer_to_server(self, door)
+        pb_grpc.add_NodeServiceServicer_to_server(self, self._server.server)
         await self._server.start([SERVICE])
 
     async def stop(self) -> None:

@@ -143,8 +143,7 @@ class GrpcPair:
             links.plug(Inbox(seen.message, seen.link_up, seen.link_down))
             there = FLEET.node(node)
             server = Server(there.host, there.port, LoopbackPolicy())
-            for door in server.doors:
-                door.add_generic_rpc_handlers((handlers(links),))
+            server.server.add_generic_rpc_handlers((handlers(links),))
             await server.start([SERVICE])
             links.follow([peer])
             self._links[node], self._servers[node] = links, server

@@ -1,4 +1,4 @@
-"""gRPC on the event loop and grpc.aio are the same to each other: every script runs on all four pairs of ends."""
+"""gRPC on the event loop and grpc.aio are the same to each other: every script runs with either at the other end."""
 
 import asyncio
 import itertools
@@ -10,17 +10,21 @@ import grpc
 import pytest
 from grpc import aio
 
-from core.io.dial import BULK_BYTES_MAX, CHANNEL_OPTIONS
-from core.io.loop_grpc.channel import loop_channel
+from core.io.dial import BULK_BYTES_MAX, channel
 from core.io.loop_grpc.headers import END
 from core.io.loop_grpc.server import LoopServer
-from core.io.serve import SERVER_OPTIONS
 
 HOST = "127.0.0.51"
 PORTS = itertools.count(7600)
 OURS, THEIRS = "loop", "grpc.aio"
-PAIRS = list(itertools.product((OURS, THEIRS), repeat=2))
+PAIRS = [(OURS, OURS), (OURS, THEIRS), (THEIRS, OURS)]
 WAIT_S = 20.0
+LIMITS = [("grpc.max_receive_message_length", BULK_BYTES_MAX), ("grpc.max_send_message_length", BULK_BYTES_MAX)]
+
+
+def _no_gate(method: str, handler: Any) -> Any:
+    return handler
+
 
 Context: TypeAlias = Any
 """A handler's context; the two servers' have no common type."""
@@ -105,25 +109,23 @@ async def ends(client: str, server: str) -> AsyncIterator[Ends]:
     service, port = Service(), next(PORTS)
     stop: Callable[[], Awaitable[None]]
     if server == OURS:
-        ours = LoopServer(lambda method, handler: handler)
+        ours = LoopServer(_no_gate, BULK_BYTES_MAX)
         ours.add_generic_rpc_handlers((service.handlers(),))
         await ours.start(HOST, port)
         stop = lambda: ours.stop(0)  # noqa: E731 - two servers, one word
     else:
-        theirs = aio.server(options=list(SERVER_OPTIONS.items()))
+        theirs = aio.server(options=LIMITS)
         theirs.add_generic_rpc_handlers((service.handlers(),))
         theirs.add_insecure_port(f"{HOST}:{port}")
         await theirs.start()
         stop = lambda: theirs.stop(0)  # noqa: E731
     there = f"{HOST}:{port}"
-    channel = (
-        loop_channel(there) if client == OURS else aio.insecure_channel(there, options=list(CHANNEL_OPTIONS.items()))
-    )
+    line = channel(there) if client == OURS else aio.insecure_channel(there, options=LIMITS)
     try:
         async with asyncio.timeout(WAIT_S):
-            yield Ends(service, channel, stop)
+            yield Ends(service, line, stop)
     finally:
-        await channel.close(None)
+        await line.close(None)
         await stop()
 
 
@@ -252,19 +254,19 @@ async def _failure(call: Awaitable[bytes]) -> grpc.StatusCode:
 
 async def test_nobody_there_is_told_as_grpc_does_and_a_later_server_is_found() -> None:
     port = next(PORTS)
-    channel = loop_channel(f"{HOST}:{port}")
-    call = channel.unary_unary("/test.Service/Echo", None, None)
+    line = channel(f"{HOST}:{port}")
+    call = line.unary_unary("/test.Service/Echo", None, None)
     with pytest.raises(aio.AioRpcError) as failed:
         await call(b"x")
     assert failed.value.code() is grpc.StatusCode.UNAVAILABLE
     assert str(failed.value.details()).startswith("failed to connect")
     waiting = asyncio.ensure_future(_answer(call(b"y", wait_for_ready=True, timeout=WAIT_S)))
-    server = LoopServer(lambda method, handler: handler)
+    server = LoopServer(_no_gate, BULK_BYTES_MAX)
     server.add_generic_rpc_handlers((Service().handlers(),))
     await server.start(HOST, port)
     assert await waiting == b"y"
     assert await call(b"z") == b"z"
-    await channel.close(None)
+    await line.close(None)
     await server.stop(0)
 
 
@@ -282,7 +284,7 @@ async def _answer(call: Awaitable[bytes]) -> bytes:
 
 async def test_what_is_not_http2_is_hung_up_on() -> None:
     port = next(PORTS)
-    server = LoopServer(lambda method, handler: handler)
+    server = LoopServer(_no_gate, BULK_BYTES_MAX)
     await server.start(HOST, port)
     reader, writer = await asyncio.open_connection(HOST, port)
     writer.write(b"GET / HTTP/1.1\r\nHost: twinhold\r\n\r\n" * 4)
@@ -294,20 +296,20 @@ async def test_what_is_not_http2_is_hung_up_on() -> None:
 
 async def test_a_server_that_leaves_lets_calls_in_flight_end() -> None:
     port = next(PORTS)
-    server = LoopServer(lambda method, handler: handler)
+    server = LoopServer(_no_gate, BULK_BYTES_MAX)
     service = Service()
     server.add_generic_rpc_handlers((service.handlers(),))
     await server.start(HOST, port)
-    channel = loop_channel(f"{HOST}:{port}")
-    call = channel.stream_stream("/test.Service/Talk", None, None)(None)
+    line = channel(f"{HOST}:{port}")
+    call = line.stream_stream("/test.Service/Talk", None, None)(None)
     await call.write(b"before")
     assert await call.read() == b"before"
     stopping = asyncio.ensure_future(server.stop(WAIT_S))
-    while await _is_admitted(channel.unary_unary("/test.Service/Echo", None, None)(b"still?")):
+    while await _is_admitted(line.unary_unary("/test.Service/Echo", None, None)(b"still?")):
         pass
     await call.write(b"after")
     assert await call.read() == b"after"
     await call.done_writing()
     assert await call.read() is END
     await stopping
-    await channel.close(None)
+    await line.close(None)

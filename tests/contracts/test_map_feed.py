@@ -55,8 +55,7 @@ class Leader:
 async def leader() -> AsyncIterator[Leader]:
     made = Leader()
     server = Server(HOST, PORT, LoopbackPolicy())
-    for door in server.doors:
-        door.add_generic_rpc_handlers((handlers(made.feed),))
+    server.server.add_generic_rpc_handlers((handlers(made.feed),))
     await server.start([SERVICE])
     yield made
     await made.feed.close()
@@ -65,7 +64,7 @@ async def leader() -> AsyncIterator[Leader]:
 
 @pytest.fixture
 async def line(leader: Leader) -> AsyncIterator[aio.Channel]:
-    opened = channel(f"{HOST}:{PORT}", own_connection=True)
+    opened = channel(f"{HOST}:{PORT}")
     yield opened
     await opened.close(None)
 

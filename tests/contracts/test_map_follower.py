@@ -47,8 +47,7 @@ class Source:
 
     async def start(self) -> None:
         self._server = Server(self.here.host, self.here.port, LoopbackPolicy())
-        for door in self._server.doors:
-            door.add_generic_rpc_handlers((handlers(self.feed),))
+        self._server.server.add_generic_rpc_handlers((handlers(self.feed),))
         await self._server.start([SERVICE])
 
     def place(self, revision: Revision, *, epoch: int = 1) -> None:
@@ -197,8 +196,7 @@ async def test_a_map_with_both_copies_in_one_data_center_is_refused(tmp_path: Pa
         request_deserializer=pb.WatchRequest.FromString,
         response_serializer=pb.WatchResponse.SerializeToString,
     )
-    for door in server.doors:
-        door.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, {"Watch": method}),))
+    server.server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, {"Watch": method}),))
     await server.start([SERVICE])
     following.control_planes.heard(FIRST.id, 1)
     following.run()

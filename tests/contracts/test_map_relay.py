@@ -39,8 +39,7 @@ class Served:
     async def start(self) -> None:
         at = FLEET.control_plane(LEADER)
         self.server = Server(at.host, at.port, LoopbackPolicy())
-        for door in self.server.doors:
-            door.add_generic_rpc_handlers((handlers(self.feed),))
+        self.server.server.add_generic_rpc_handlers((handlers(self.feed),))
         await self.server.start([SERVICE])
 
     async def stop(self) -> None:

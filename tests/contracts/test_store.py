@@ -151,7 +151,7 @@ class ProcessWorld:
         return self._client(caller)
 
     async def set_living(self, *dcs: str) -> None:
-        line = channel(self._topology.store_endpoint, own_connection=True)
+        line = channel(self._topology.store_endpoint)
         stub = pb_grpc.StoreServiceStub(line)
         await stub.SetSites(pb.SetSitesRequest(fleet=self._topology.fleet, living=dcs), timeout=PATIENCE_S)
         await line.close(None)

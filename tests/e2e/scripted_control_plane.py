@@ -66,9 +66,8 @@ class ScriptedControlPlane(pb_grpc.NodeServiceServicer):
     async def start(self) -> None:
         """Listen."""
         self._server = Server(self._here.host, self._here.port, LoopbackPolicy())
-        for door in self._server.doors:
-            pb_grpc.add_NodeServiceServicer_to_server(self, door)
-            door.add_generic_rpc_handlers((map_feed.handlers(self.feed),))
+        pb_grpc.add_NodeServiceServicer_to_server(self, self._server.server)
+        self._server.server.add_generic_rpc_handlers((map_feed.handlers(self.feed),))
         await self._server.start([SERVICE, map_feed.SERVICE])
 
     async def stop(self) -> None:
@@ -100,7 +99,7 @@ class ScriptedControlPlane(pb_grpc.NodeServiceServicer):
         order = pb.TransferOrder(
             shard=shard, incarnation=held.incarnation, epoch=held.epoch, kind=kind, target=target, reason="the script"
         )
-        line = channel(self._topology.node(held.primary.node).endpoint, own_connection=True)
+        line = channel(self._topology.node(held.primary.node).endpoint)
         try:
             answer = await pb_grpc.NodeServiceStub(line).Transfer(pb.TransferRequest(term=1, orders=[order]))
             return answer.results[0].refusal

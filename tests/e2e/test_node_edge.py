@@ -85,7 +85,7 @@ class TwoNodes:
 
     def line(self, node: NodeId) -> aio.Channel:
         if node not in self.lines:
-            self.lines[node] = channel(self.topology.node(node).endpoint, own_connection=True)
+            self.lines[node] = channel(self.topology.node(node).endpoint)
         return self.lines[node]
 
     async def submit(self, node: NodeId, body: Message, request_id: str = "") -> command_service_pb2.CommandAnswer:

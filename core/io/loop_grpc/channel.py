@@ -3,16 +3,14 @@
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable
 from functools import partial
-from typing import Any, TypeAlias, cast
+from typing import Any, TypeAlias
 
 import grpc
 from grpc import aio
 
-from core.io.dial import BULK_BYTES_MAX
 from core.io.loop_grpc.call import Call, Opening, failure, unary
 from core.io.loop_grpc.connection import Connection
 from core.io.loop_grpc.headers import Ending
-from core.topology import FLEET_PORT_STEP
 
 CONNECT_S = 2.0
 """To a process on the same machine; distance is added by those who call."""
@@ -24,31 +22,30 @@ Serializer: TypeAlias = "Callable[[Any], bytes] | None"
 Deserializer: TypeAlias = "Callable[[bytes], Any] | None"
 
 
-def loop_channel(endpoint: str) -> aio.Channel:
-    """Open a channel to ``host:port``; the caller closes it. Stubs take it in the place of grpc.aio's."""
-    return cast(aio.Channel, LoopChannel(endpoint))
-
-
-def fleet_channel(endpoint: str) -> aio.Channel:
-    """Open a channel to the port that a process of the fleet, known by its public endpoint, keeps for the fleet."""
-    host, _, port = endpoint.rpartition(":")
-    return loop_channel(f"{host}:{int(port) + FLEET_PORT_STEP}")
-
-
 class LoopChannel:
     """What generated stubs need of a channel; other methods of grpc.aio's Channel are not there.
 
     Args:
         endpoint: ``host:port``.
+        bytes_max: of a message.
     """
 
-    def __init__(self, endpoint: str) -> None:
+    def __init__(self, endpoint: str, bytes_max: int) -> None:
+        self._bytes_max = bytes_max
         self.endpoint = endpoint
         self._host, _, port = endpoint.rpartition(":")
         self._port = int(port)
         self._connection: Connection | None = None
         self._connecting: asyncio.Task[Connection] | None = None
         self._is_closed = False
+
+    async def __aenter__(self) -> "LoopChannel":
+        """Return itself."""
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        """Close."""
+        await self.close()
 
     async def connection(self) -> Connection:
         """Return the connection, made anew if need be.
@@ -153,7 +150,7 @@ class LoopChannel:
         loop = asyncio.get_running_loop()
         async with asyncio.timeout(CONNECT_S):
             _, connection = await loop.create_connection(
-                lambda: Connection(BULK_BYTES_MAX, None, self._lost), self._host, self._port
+                lambda: Connection(self._bytes_max, None, self._lost), self._host, self._port
             )
             try:
                 await connection.ready

@@ -307,7 +307,9 @@ class Connection(asyncio.Protocol):
                 exchange.heard_all()
 
     def _known(self, stream: int) -> Exchange:
-        exchange = self._exchanges[stream] = Exchange(self, stream, self._bytes_max, self._stream_window)
+        exchange = self._exchanges[stream] = Exchange(
+            self, stream, self._bytes_max, self._stream_window, answers=self._opened is not None
+        )
         return exchange
 
     def _flush(self) -> None:

@@ -8,7 +8,7 @@ from typing import Protocol
 import grpc
 
 from core.errors import TwinholdError
-from core.io.loop_grpc.headers import Ending, Headers
+from core.io.loop_grpc.headers import Ending, Headers, response_headers, trailers
 from core.io.loop_grpc.messages import Unframer, framed
 
 WAITING_BYTES_MAX = 256 * 1024
@@ -61,11 +61,14 @@ class Exchange:
         stream: its number there.
         bytes_max: of a message.
         window: bytes that may be sent at first.
+        answers: the peer has opened the call, and this end answers it.
     """
 
-    def __init__(self, carrier: Carrier, stream: int, bytes_max: int, window: int) -> None:
+    def __init__(self, carrier: Carrier, stream: int, bytes_max: int, window: int, *, answers: bool) -> None:
         self.ending: Ending | None = None
         """Set once the call is over at this end."""
+        self.said_head = False
+        """Set once the answer has begun."""
         self.on_over: Callable[[], None] | None = None
         """Called then."""
         self.stream = stream
@@ -73,6 +76,7 @@ class Exchange:
         """Bytes that may be sent now, as far as this call goes."""
         self.owed = 0
         """Bytes received for which the peer has not got room back."""
+        self._answers = answers
         self._carrier = carrier
         self._unframer = Unframer(bytes_max)
         self._arrived: deque[bytes] = deque()
@@ -110,8 +114,9 @@ class Exchange:
             await self._send_in_pieces(memoryview(data))
 
     def say_head(self, headers: Headers) -> None:
-        """Send the headers of the answer."""
-        if self.ending is None:
+        """Begin the answer; does nothing if it has begun."""
+        if self.ending is None and not self.said_head:
+            self.said_head = True
             self._carrier.push_headers(self, headers, end=False)
 
     def said_all(self) -> None:
@@ -120,11 +125,12 @@ class Exchange:
             self._said_all = True
             self._carrier.push_end(self)
 
-    def conclude(self, ending: Ending, last: Headers) -> None:
+    def conclude(self, ending: Ending) -> None:
         """End the call from the answering side, with trailers."""
         if self.ending is not None:
             return
-        self._carrier.push_headers(self, last, end=True)
+        head = [] if self.said_head else response_headers(())
+        self._carrier.push_headers(self, [*head, *trailers(ending)], end=True)
         if not self._no_more:
             self._carrier.reset(self, code=0)
         self._over(ending)
@@ -146,7 +152,9 @@ class Exchange:
         try:
             found = self._unframer.feed(data)
         except TwinholdError as error:
-            self.abandon(Ending(grpc.StatusCode.RESOURCE_EXHAUSTED, error.message))
+            (self.conclude if self._answers else self.abandon)(
+                Ending(grpc.StatusCode.RESOURCE_EXHAUSTED, error.message)
+            )
             return
         self._arrived.extend(found)
         self._arrived_bytes += sum(map(len, found))

@@ -9,7 +9,6 @@ from typing import Any, NamedTuple, NoReturn, TypeAlias, cast
 import grpc
 
 from core.errors import UnavailableError
-from core.io.dial import BULK_BYTES_MAX
 from core.io.json_log import warn
 from core.io.loop_grpc.connection import Connection
 from core.io.loop_grpc.exchange import Exchange
@@ -22,7 +21,6 @@ from core.io.loop_grpc.headers import (
     metadata_of,
     response_headers,
     timeout_of,
-    trailers,
 )
 
 # Messages have no common type in gRPC's interface: everything with Any below is the shape that grpc.aio itself passes.
@@ -43,10 +41,12 @@ class LoopServer:
 
     Args:
         gate: put before every method.
+        bytes_max: of a message.
     """
 
-    def __init__(self, gate: Gate) -> None:
+    def __init__(self, gate: Gate, bytes_max: int) -> None:
         self._gate = gate
+        self._bytes_max = bytes_max
         self._generic: list[grpc.GenericRpcHandler[Any, Any]] = []
         self._found: dict[str, Handler] = {}
         self._connections: set[Connection] = set()
@@ -91,7 +91,7 @@ class LoopServer:
             connection.close()
 
     def _connection(self) -> Connection:
-        connection = Connection(BULK_BYTES_MAX, self._opened, self._connections.discard)
+        connection = Connection(self._bytes_max, self._opened, self._connections.discard)
         self._connections.add(connection)
         return connection
 
@@ -114,18 +114,18 @@ class LoopServer:
             handler = self._handler(told.get(":path", ""), context)
             async with asyncio.timeout(timeout_of(headers)) as deadline:
                 await _handled(handler, context)
-            context.conclude(GOOD)
+            exchange.conclude(GOOD)
         except _AbortError as abort:
-            context.conclude(abort.ending)
+            exchange.conclude(abort.ending)
         except asyncio.CancelledError:
-            context.conclude(Ending(grpc.StatusCode.UNAVAILABLE, "the server is stopping"))
+            exchange.conclude(Ending(grpc.StatusCode.UNAVAILABLE, "the server is stopping"))
             raise
         except Exception as error:  # noqa: BLE001 - a failing method must not end the server; the log has the trace
             if deadline is not None and deadline.expired():
-                context.conclude(Ending(grpc.StatusCode.DEADLINE_EXCEEDED, "deadline exceeded"))
+                exchange.conclude(Ending(grpc.StatusCode.DEADLINE_EXCEEDED, "deadline exceeded"))
                 return
             warn("call.failed", method=told.get(":path", ""), trace="".join(traceback.format_exception(error)))
-            context.conclude(Ending(grpc.StatusCode.UNKNOWN, f"{type(error).__name__} in the server; see its log"))
+            exchange.conclude(Ending(grpc.StatusCode.UNKNOWN, f"{type(error).__name__} in the server; see its log"))
 
     def _handler(self, path: str, context: "LoopContext") -> Handler:
         if path not in self._found:
@@ -165,7 +165,6 @@ class LoopContext:
         self.serialize: Callable[[Any], bytes] = bytes
         self._exchange = exchange
         self._metadata = metadata
-        self._has_head = False
 
     def __aiter__(self) -> AsyncIterator[Any]:
         """Iterate over the requests."""
@@ -189,14 +188,13 @@ class LoopContext:
 
     async def write(self, message: Any) -> None:
         """Send an answer."""
-        await self.send_initial_metadata(())
+        if not self._exchange.said_head:
+            self._exchange.say_head(response_headers(()))
         await self._exchange.send(self.serialize(message))
 
     async def send_initial_metadata(self, metadata: Iterable[tuple[str, str | bytes]]) -> None:
         """Begin the answer; does nothing if it has begun."""
-        if not self._has_head:
-            self._has_head = True
-            self._exchange.say_head(response_headers(metadata))
+        self._exchange.say_head(response_headers(metadata))
 
     async def abort(
         self, code: grpc.StatusCode, details: str = "", trailing_metadata: Iterable[tuple[str, str | bytes]] = ()
@@ -207,11 +205,6 @@ class LoopContext:
     async def abort_with_status(self, status: grpc.Status) -> NoReturn:
         """End the call with a rich status."""
         await self.abort(status.code, status.details, status.trailing_metadata)
-
-    def conclude(self, ending: Ending) -> None:
-        """End the call."""
-        last = trailers(ending)
-        self._exchange.conclude(ending, last if self._has_head else [*response_headers(()), *last])
 
 
 async def _handled(handler: Any, context: LoopContext) -> None:

@@ -173,11 +173,9 @@ class PocketFleet:
         node = {"left": FLEET.nodes[0], "right": FLEET.nodes[1]}.get(name)
         place = node or FLEET.control_planes[0]
         server = self._servers[name] = Server(place.host, place.port, LoopbackPolicy())
-        for door in server.doors:
-            map_rpc.add_AssignmentServiceServicer_to_server(Maps(self.truth), door)
+        map_rpc.add_AssignmentServiceServicer_to_server(Maps(self.truth), server.server)
         if node is not None:
-            for door in server.doors:
-                rpc.add_CommandServiceServicer_to_server(Commands(self.truth, node.id), door)
+            rpc.add_CommandServiceServicer_to_server(Commands(self.truth, node.id), server.server)
         await server.start(["twinhold.v1.AssignmentService", "twinhold.v1.CommandService"])
         return place.endpoint
 

@@ -59,9 +59,8 @@ async def serving(policy: Policy) -> Server:
     server = Server(HOST, PORT, policy)
     # The stubs call every method abstract; at run time the rest answers UNIMPLEMENTED.
     tenants, assignments = Tenants(), Assignments()  # type: ignore[abstract]
-    for door in server.doors:
-        tenant_grpc.add_TenantServiceServicer_to_server(tenants, door)
-        assignment_grpc.add_AssignmentServiceServicer_to_server(assignments, door)
+    tenant_grpc.add_TenantServiceServicer_to_server(tenants, server.server)
+    assignment_grpc.add_AssignmentServiceServicer_to_server(assignments, server.server)
     await server.start(["twinhold.v1.TenantService", "twinhold.v1.AssignmentService"])
     return server
 
