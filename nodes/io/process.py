@@ -80,7 +80,9 @@ class _Node:
         process_id = time.time_ns()
         clock, chance = LoopClock(loop), Random(f"{config.seed}/{node}/{process_id}")
         phase_s = self._timers.heartbeat_s * chance.random()
-        journal = SqliteJournal(data_dir / JOURNAL_DIR, loop.call_soon_threadsafe)
+        journal = SqliteJournal(
+            data_dir / JOURNAL_DIR, call_soon=loop.call_soon, call_soon_threadsafe=loop.call_soon_threadsafe
+        )
         closing.callback(journal.close)
         apps = installed_apps()
         self._control_planes = ControlPlanes(topology, node)

@@ -29,7 +29,7 @@ from nodes.io.journal_database import (
 from nodes.io.journal_deeds import Append, Disk, Install, SaveMeta, SetAside, StagePart, Truncate
 from nodes.io.journal_index import CopyIndex, JournalIndex
 from nodes.io.journal_scan import Scanner
-from nodes.io.journal_writer import JournalWriter
+from nodes.io.journal_writer import CallSoon, JournalWriter
 from nodes.io.meta_json import meta_body
 from nodes.ports import CopyMeta, DiskError, Recovered
 from nodes.records import EMPTY, Record, Tip, tip_of
@@ -44,13 +44,14 @@ class SqliteJournal:
 
     Args:
         directory: where it lives; made if it is not there.
-        call_soon_threadsafe: runs a callback on the loop's thread, soon; the loop's method of that name.
+        call_soon: runs a callback on the loop's thread after the present turn; the loop's method of that name.
+        call_soon_threadsafe: the same, from another thread.
 
     Raises:
         UnavailableError: another process has the directory, the disk refuses, or the file is no journal.
     """
 
-    def __init__(self, directory: Path, call_soon_threadsafe: Callable[[Callable[[], None]], object]) -> None:
+    def __init__(self, directory: Path, *, call_soon: CallSoon, call_soon_threadsafe: CallSoon) -> None:
         self._open = ExitStack()
         self._open.enter_context(_taken(directory))
         try:
@@ -66,7 +67,11 @@ class SqliteJournal:
             ) from cause
         self._index = JournalIndex()
         self._scanner = Scanner(self._reading, self._disk_id, self._index)
-        self._writer = JournalWriter(Disk(directory, writing, self._index, self._marks), call_soon_threadsafe)
+        self._writer = JournalWriter(
+            Disk(directory, writing, self._index, self._marks),
+            call_soon=call_soon,
+            call_soon_threadsafe=call_soon_threadsafe,
+        )
 
     @property
     def disk_id(self) -> str:

@@ -115,13 +115,17 @@ class MemoryWorld:
         self.memory.close()
 
 
+def opened(directory: Path, calls: Calls) -> SqliteJournal:
+    return SqliteJournal(directory, call_soon=calls.put, call_soon_threadsafe=calls.put)
+
+
 class SqliteWorld:
     """The real one."""
 
     def __init__(self, directory: Path) -> None:
         self.calls: Calls = SimpleQueue()
         self.directory = directory
-        self.sqlite = SqliteJournal(directory, self.calls.put)
+        self.sqlite = opened(directory, self.calls)
         self.sqlite.recover()
 
     @property
@@ -130,10 +134,10 @@ class SqliteWorld:
 
     def reopen(self) -> None:
         self.sqlite.close()
-        self.sqlite = SqliteJournal(self.directory, self.calls.put)
+        self.sqlite = opened(self.directory, self.calls)
 
     def open_another(self) -> object:
-        return SqliteJournal(self.directory, self.calls.put)
+        return opened(self.directory, self.calls)
 
     def flip(self, shard: ShardId, lsn: int) -> None:
         self._change("SELECT body FROM records WHERE shard = ? AND lsn = ?", "records", "body", (shard, lsn))
@@ -542,7 +546,7 @@ from nodes.ports import CopyMeta
 from tests.contracts.test_journal import FIRST, NINE, SEVEN, chain
 
 calls = SimpleQueue()
-journal = SqliteJournal(Path(sys.argv[1]), calls.put)
+journal = SqliteJournal(Path(sys.argv[1]), call_soon=calls.put, call_soon_threadsafe=calls.put)
 journal.recover()
 for shard in (SEVEN, NINE):
     journal.save_meta(shard, CopyMeta(journal.fresh_copy_id(shard), FIRST), lambda error: None)
@@ -560,7 +564,7 @@ import sys
 from pathlib import Path
 from nodes.io.sqlite_journal import SqliteJournal
 
-journal = SqliteJournal(Path(sys.argv[1]), print)
+journal = SqliteJournal(Path(sys.argv[1]), call_soon=print, call_soon_threadsafe=print)
 journal.recover()
 print("held", flush=True)
 sys.stdin.read()
@@ -593,6 +597,18 @@ class TestSqlite:
         for written, last_lsn in acknowledged.items():
             assert found[written].tip.lsn >= last_lsn >= 699
             assert held(world, written)[:last_lsn] == chain(last_lsn)
+        world.close()
+
+    def test_what_one_turn_of_the_loop_asks_for_is_done_together(self, tmp_path: Path) -> None:
+        world = SqliteWorld(tmp_path)
+        born(world, SEVEN, chain(2))
+        answers: list[DiskError | None] = []
+        append(world, SEVEN, chain(4)[2:])(answers.append)
+        append(world, NINE, chain(3))(answers.append)
+        assert world.calls.qsize() == 1, "the end of the turn"
+        world.calls.get()()
+        world.calls.get(timeout=PATIENCE_S)()
+        assert answers == [None, None]
         world.close()
 
     def test_a_log_that_ends_too_early_is_found(self, tmp_path: Path) -> None:
@@ -631,7 +647,7 @@ class TestSqlite:
     def test_the_lock_names_the_process_and_the_remedy(self, tmp_path: Path) -> None:
         world = SqliteWorld(tmp_path)
         with pytest.raises(UnavailableError, match=rf"process {os.getpid()}, .*kill -KILL {os.getpid()}"):
-            SqliteJournal(tmp_path, SimpleQueue[Callable[[], None]]().put)
+            opened(tmp_path, SimpleQueue())
         world.close()
         SqliteWorld(tmp_path).close()
 
@@ -648,7 +664,7 @@ class TestSqlite:
             os.waitpid(process.pid, os.WUNTRACED)
             try:
                 with pytest.raises(UnavailableError, match=f"process {process.pid}, which may be frozen"):
-                    SqliteJournal(tmp_path, SimpleQueue[Callable[[], None]]().put)
+                    opened(tmp_path, SimpleQueue())
             finally:
                 process.kill()
         SqliteWorld(tmp_path).close()
@@ -663,7 +679,7 @@ class TestSqlite:
         resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
         try:
             with pytest.raises(UnavailableError, match="free space"):
-                SqliteJournal(tmp_path, SimpleQueue[Callable[[], None]]().put)
+                opened(tmp_path, SimpleQueue())
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
