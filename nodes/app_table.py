@@ -21,6 +21,7 @@ class AppTable:
         self._by_name = _unique("app name", ((app.name, app) for app in everything))
         self._by_command = _unique("command type", ((_type_name(app.command), app) for app in everything))
         self._by_query = _unique("query type", ((_type_name(app.query), app) for app in everything))
+        self._readable = {(app.name, version): app for app in everything for version in _versions(app)}
         self._answer_urls = {app.name: type_url(app.answer) for app in everything}
 
     @property
@@ -37,9 +38,9 @@ class AppTable:
 
     def reading(self, name: str, version: int) -> App[object]:
         """Find an app that reads what was written in a version; raises NotFoundError or MalformedError."""
-        app = self.named(name)
-        lowest, highest = app.reads_versions
-        if not lowest <= version <= highest:
+        app = self._readable.get((name, version))
+        if app is None:
+            lowest, highest = self.named(name).reads_versions
             expected = f"{lowest} to {highest}, which this node reads"
             raise MalformedError(f"version of {name}", version, expected=expected)
         return app
@@ -61,6 +62,11 @@ class AppTable:
         if app is None:
             raise NotFoundError("app", url, remedy=f"{kind}s here are of type {', '.join(sorted(table))}")
         return app
+
+
+def _versions(app: App[object]) -> Iterable[int]:
+    lowest, highest = app.reads_versions
+    return range(lowest, highest + 1)
 
 
 def type_url(message: type[Message]) -> str:

@@ -22,6 +22,8 @@ RECENT_RECORDS = 512
 """Durable entries kept in memory beyond those not yet durable: whoever lags less needs no disk read."""
 OUTWARD = (Send, Propose, HandOver)
 """Deeds that others see."""
+OWNERS = (Role.PRIMARY, Role.DRAINED, Role.PROMOTED)
+FOLLOWERS = (Role.STANDBY, Role.LEARNER)
 
 
 class Leases(Protocol):
@@ -184,12 +186,12 @@ class CopyState:
     @property
     def owner(self) -> bool:
         """Say whether the present record, as far as known here, names this copy as primary."""
-        return self.role in (Role.PRIMARY, Role.DRAINED, Role.PROMOTED)
+        return self.role in OWNERS
 
     @property
     def follower(self) -> bool:
         """Say whether it appends what a primary sends."""
-        return self.role in (Role.STANDBY, Role.LEARNER)
+        return self.role in FOLLOWERS
 
     @property
     def dirty(self) -> bool:

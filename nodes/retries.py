@@ -141,8 +141,9 @@ def _items(frozen: list[tuple[str, tuple[tuple[str, bytes], ...]]]) -> Iterator[
 
 
 def _packed(recorded: Recorded) -> bytes:
-    app = recorded.app.encode()
-    return _FIXED.pack(recorded.lsn, recorded.at_ms, recorded.body_hash, len(app)) + app + recorded.answer
+    lsn, at_ms, body_hash, app, answer = recorded
+    name = app.encode()
+    return _FIXED.pack(lsn, at_ms, body_hash, len(name)) + name + answer
 
 
 def _unpacked(packed: bytes) -> Recorded:

@@ -4,15 +4,15 @@
 """
 
 from dataclasses import dataclass, field
-from enum import Enum
+from enum import IntEnum
 
 from core.errors import OverloadedError
 
 RETRY_AFTER_S = 0.1
 
 
-class Work(Enum):
-    """What a caller wants; the value is how many pieces of all work may be under way when one more is taken."""
+class Work(IntEnum):
+    """What a caller wants; as a number, how many pieces of all work may be under way when one more is taken."""
 
     COMMAND = 8192
     QUERY = 4096
@@ -38,7 +38,7 @@ class Shedder:
             OverloadedError: there is too much; certainly not done.
         """
         full = work is Work.SUBSCRIPTION and self.subscriptions >= SUBSCRIPTIONS_MAX
-        if full or self.busy >= work.value:
+        if full or self.busy >= work:
             self.shed[work] += 1
             raise OverloadedError(
                 f"this node has {self.busy} requests under way: try again in {RETRY_AFTER_S} s",

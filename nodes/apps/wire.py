@@ -89,7 +89,8 @@ def entry_body(entry: Entry) -> bytes:
     message.tenant, message.app, message.schema_version = entry.tenant, entry.app, entry.schema_version
     message.actor, message.request_id, message.body_hash = entry.actor, entry.request_id, entry.body_hash
     message.at_ms, message.answer = entry.at_ms, entry.answer
-    message.events.extend(entry.events)
+    for event in entry.events:  # One or two: to extend by them takes three times as long.
+        message.events.append(event)
     return message.SerializeToString()
 
 
