@@ -18,8 +18,6 @@ Item = TypeVar("Item")
 COST_BYTES = 1024
 """A request costs 1, and 1 more for each so many bytes."""
 OVERLOADED_RETRY_S = 0.1
-STORED_RETRY_S = 60.0
-"""A storage quota does not free itself: someone must raise it or erase."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +29,6 @@ class Limits:
     bytes_per_s: float
     bytes_burst: float
     subscriptions_max: int
-    stored_bytes_max: int
     waiting_per_tenant_max: int
     waiting_max: int
 
@@ -42,7 +39,6 @@ USUAL_LIMITS = Limits(
     bytes_per_s=32 << 20,
     bytes_burst=64 << 20,
     subscriptions_max=1_000,
-    stored_bytes_max=4 << 30,
     waiting_per_tenant_max=1_024,
     waiting_max=8_192,
 )
@@ -128,9 +124,7 @@ class Admission(Generic[Item]):
         """How many tenants are remembered: those with work, subscriptions, or a bucket that is not full."""
         return len(self._tenants)
 
-    def offer(
-        self, tenant: str, work: Work, item: Item, *, size_bytes: int, stored_bytes: int, now: float
-    ) -> list[Item]:
+    def offer(self, tenant: str, work: Work, item: Item, *, size_bytes: int, now: float) -> list[Item]:
         """Let a request wait for its turn; returns those that had to give way to it, to be answered as overloaded.
 
         Args:
@@ -138,7 +132,6 @@ class Admission(Generic[Item]):
             work: what kind; commands are counted against the tenant's writes and bytes.
             item: comes back from ``next``.
             size_bytes: of the request.
-            stored_bytes: what the tenant has stored so far.
             now: seconds on the node's clock.
 
         Raises:
@@ -146,7 +139,7 @@ class Admission(Generic[Item]):
         """
         known = self._known(tenant, now)
         try:
-            self._check(tenant, known, work, size_bytes=size_bytes, stored_bytes=stored_bytes, now=now)
+            self._check(tenant, known, work, size_bytes=size_bytes, now=now)
             gave_way = self._made_room(work)
         except OverloadedError:
             self.refused += 1
@@ -177,7 +170,7 @@ class Admission(Generic[Item]):
         known = self._known(tenant, now)
         if known.subscriptions >= self._limits.subscriptions_max:
             self.refused += 1
-            raise _quota(tenant, f"{self._limits.subscriptions_max} subscriptions", OVERLOADED_RETRY_S)
+            raise quota_reached(tenant, f"{self._limits.subscriptions_max} subscriptions", OVERLOADED_RETRY_S)
         known.subscriptions += 1
 
     def unsubscribe(self, tenant: str) -> None:
@@ -207,22 +200,18 @@ class Admission(Generic[Item]):
             else:
                 self._tenants.move_to_end(longest_away)
 
-    def _check(
-        self, tenant: str, known: _Tenant[Item], work: Work, *, size_bytes: int, stored_bytes: int, now: float
-    ) -> None:
+    def _check(self, tenant: str, known: _Tenant[Item], work: Work, *, size_bytes: int, now: float) -> None:
         limits = self._limits
         if known.waiting >= limits.waiting_per_tenant_max:
             raise _overloaded(f"{tenant} has {known.waiting} requests waiting")
         if work is not Work.COMMAND:
             return
-        if stored_bytes + size_bytes > limits.stored_bytes_max:
-            raise _quota(tenant, f"{limits.stored_bytes_max} bytes stored", STORED_RETRY_S)
         missing_s = known.writes.missing_s(1, now)
         if missing_s > 0:
-            raise _quota(tenant, f"{limits.writes_per_s:.0f} writes/s", missing_s)
+            raise quota_reached(tenant, f"{limits.writes_per_s:.0f} writes/s", missing_s)
         missing_s = known.bytes.missing_s(size_bytes, now)
         if missing_s > 0:
-            raise _quota(tenant, f"{limits.bytes_per_s:.0f} bytes/s", missing_s)
+            raise quota_reached(tenant, f"{limits.bytes_per_s:.0f} bytes/s", missing_s)
 
     def _made_room(self, work: Work) -> list[Item]:
         """Make room on a full node: the newest query gives way to a command, and to nothing else."""
@@ -262,7 +251,8 @@ def _overloaded(what: str) -> OverloadedError:
     return OverloadedError(f"{what}: try again in {OVERLOADED_RETRY_S} s", retry_after_s=OVERLOADED_RETRY_S)
 
 
-def _quota(tenant: str, what: str, retry_after_s: float) -> OverloadedError:
+def quota_reached(tenant: str, what: str, retry_after_s: float) -> OverloadedError:
+    """Say which limit a tenant is at."""
     return OverloadedError(
         f"{tenant} is at its limit of {what}: try again in {retry_after_s:.3f} s",
         retry_after_s=retry_after_s,

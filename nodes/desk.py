@@ -205,7 +205,7 @@ class Desk:
     @property
     def serving(self) -> bool:
         """Say whether commands are taken now, and the state is up to date."""
-        return self.pair.admits and self.replay.warm
+        return self._state.admits and self.replay.warm
 
     def rate_per_s(self) -> int:
         """Count the writes per second, over a second at least."""
@@ -223,7 +223,9 @@ class Desk:
             return
         seed, solo = world.rng.getrandbits(64), p.assignment.solo
         try:
-            decision = self.replay.ledger.decide(submitted, at_ms=world.clock.wall_ms(), seed=seed, strict_solo=solo)
+            decision = self.replay.ledger.decide(
+                submitted, at_ms=world.clock.wall_ms(), seed=seed, strict_solo=solo, quota_bytes=world.quota_bytes
+            )
         except STATEFUL as error:
             deadline = world.clock.now() + READ_MAX_S
             self._read(Reader[Outcome](self.replay.ledger.applied_lsn, deadline, error, done))

@@ -41,7 +41,7 @@ class Door:
         self._spawn = spawn
         self._open = False
 
-    def enter(self, tenant: str, visitor: Visitor, *, size_bytes: int, stored_bytes: int) -> None:
+    def enter(self, tenant: str, visitor: Visitor, *, size_bytes: int) -> None:
         """Let a piece of work wait for its turn; whoever entered calls ``leave`` exactly once.
 
         Raises:
@@ -54,7 +54,6 @@ class Door:
                 visitor.work,
                 visitor,
                 size_bytes=size_bytes,
-                stored_bytes=stored_bytes,
                 now=self._clock.now(),
             )
         except OverloadedError:

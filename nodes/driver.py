@@ -19,7 +19,7 @@ from nodes.control_port import Control
 from nodes.desk import not_owner
 from nodes.frames import Frame, Heartbeat, HeartbeatReply, Invite, Message
 from nodes.holding import Holding, blank
-from nodes.ledger import SHARD_PREFIX, Submitted
+from nodes.ledger import SHARD_PREFIX, STORED_BYTES_MAX, Submitted
 from nodes.link import LinkTable
 from nodes.pair_events import Jumped, LinkDown, LinkUp, MapRecord, Ordered
 from nodes.pair_rules import Rules
@@ -71,6 +71,7 @@ class NodeDriver:
         tell: Tell,
         rules: Rules,
         window: RetryWindow = USUAL_WINDOW,
+        quota_bytes: int = STORED_BYTES_MAX,
         snapshot_entries: int = SNAPSHOT_ENTRIES,
     ) -> None:
         self.node = node
@@ -90,6 +91,7 @@ class NodeDriver:
             journal=journal,
             apps=apps,
             window=window,
+            quota_bytes=quota_bytes,
             turn=self._turn,
             links=self._links,
             rules=rules,

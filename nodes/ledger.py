@@ -14,6 +14,7 @@ from google.protobuf.message import DecodeError, Message
 
 from core.errors import MalformedError, NotFoundError, OversizedError, RequestIdReusedError, UnavailableError
 from core.names import ShardId
+from nodes.admission import quota_reached
 from nodes.app_port import App, Asked, Decided
 from nodes.app_table import AppTable, type_url
 from nodes.apps import tenant as tenant_app
@@ -26,6 +27,10 @@ BODY_BYTES_MAX = 1 << 20
 """Of a command or a query."""
 DECIDED_BYTES_MAX = BODY_BYTES_MAX + (64 << 10)
 """Of the events and the answer that an app makes of one command."""
+STORED_BYTES_MAX = 4 << 30
+"""Of a tenant's entries, usually."""
+STORED_RETRY_S = 60.0
+"""A storage quota does not free itself: someone must raise it or erase."""
 REQUEST_ID_LENGTH_MAX = 64
 ACTOR_LENGTH_MAX = 256
 SHARD_PREFIX = "shards/"
@@ -104,7 +109,7 @@ class Ledger:
         known = self._state.tenants.get(tenant)
         return 0 if known is None else known.stored_bytes
 
-    def decide(self, submitted: Submitted, *, at_ms: int, seed: int, strict_solo: bool) -> Decision:
+    def decide(self, submitted: Submitted, *, at_ms: int, seed: int, strict_solo: bool, quota_bytes: int) -> Decision:
         """Judge a command; changes nothing.
 
         Args:
@@ -112,12 +117,14 @@ class Ledger:
             at_ms: the primary's wall clock; an earlier one than the last entry's counts as that.
             seed: sixty-four fresh bits for the app.
             strict_solo: the shard has one copy, so that strict tenants don't write.
+            quota_bytes: what a tenant may store; retries of what was taken are answered above it, too.
 
         Raises:
             NotFoundError: the app or the tenant does not exist.
             RequestIdReusedError: the request id was used for something else.
             RequestTooOldError: the request id is dated, and older than the window.
             UnavailableError: the tenant is strict, and ``strict_solo``.
+            OverloadedError: the tenant has reached its quota.
             FixRequestError: the command is malformed, oversized, or refused by the app.
         """
         app = self._apps.named(submitted.app)
@@ -130,6 +137,8 @@ class Ledger:
             if recorded is not None:
                 return self._replay(submitted, recorded, hashed)
         refuse_if_too_old(submitted.request_id, at_ms=at_ms, window=self._window)
+        if known is not None and known.stored_bytes + len(submitted.body) > quota_bytes:
+            raise quota_reached(submitted.tenant, f"{quota_bytes} bytes stored", STORED_RETRY_S)
         state = _state_for_writing(known, app, submitted.tenant, strict_solo=strict_solo)
         command = _parsed(app.command, submitted.body, "command")
         decided = app.decide(state, command, Asked(submitted.tenant, submitted.actor, at_ms, seed))

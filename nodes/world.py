@@ -32,6 +32,8 @@ class World:
     journal: Journal
     apps: AppTable
     window: RetryWindow
+    quota_bytes: int
+    """What a tenant may store."""
     turn: Turn
     links: LinkTable
     rules: Rules

@@ -58,7 +58,7 @@ class CommandService(pb_grpc.CommandServiceServicer):
                 waiting.set_result(outcome)
 
         visitor = Visitor(Work.COMMAND, partial(self._driver.submit, submitted, done), done)
-        self._door.enter(submitted.tenant, visitor, size_bytes=len(submitted.body), stored_bytes=0)
+        self._door.enter(submitted.tenant, visitor, size_bytes=len(submitted.body))
         response = pb.SubmitResponse()
         outcome = await _in_time(waiting)
         if isinstance(outcome, TwinholdError):
@@ -142,7 +142,7 @@ class CommandService(pb_grpc.CommandServiceServicer):
 
         begin = asking(self._driver, request, actor, done)
         size_bytes = len(request.body.value)
-        self._door.enter(request.tenant, Visitor(Work.QUERY, begin, done), size_bytes=size_bytes, stored_bytes=0)
+        self._door.enter(request.tenant, Visitor(Work.QUERY, begin, done), size_bytes=size_bytes)
         outcome = await _in_time(waiting)
         if isinstance(outcome, TwinholdError):
             raise self._intake.pointed(outcome)

@@ -124,7 +124,7 @@ class Session:
 
     def _let_in(self, tenant: str, errand: Errand, run: Callable[[], None], size_bytes: int) -> None:
         visitor = Visitor(errand.work, partial(errand.begin, run), errand.done)
-        self._door.enter(tenant, visitor, size_bytes=size_bytes, stored_bytes=0)
+        self._door.enter(tenant, visitor, size_bytes=size_bytes)
         self._errands.add(errand)
 
     def _put(self, ticket: int, result: Result) -> None:

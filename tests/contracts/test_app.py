@@ -16,7 +16,7 @@ from nodes.app_port import App
 from nodes.app_table import AppTable, type_url
 from nodes.apps import chat
 from nodes.io.app_registry import GROUP, apps_of, installed_apps
-from nodes.ledger import Fresh, Ledger, Replay, Submitted
+from nodes.ledger import STORED_BYTES_MAX, Fresh, Ledger, Replay, Submitted
 from nodes.retries import USUAL_WINDOW
 from tests.contracts import app_laws as laws
 from tests.second_app import install_counter
@@ -140,11 +140,11 @@ def test_another_packages_app_runs_in_the_ledger_once_it_is_installed(counter_in
         submitted = Submitted(
             "tenants/eu/acme", table.of_command(url).name, message.SerializeToString(), url, "users/ada", f"r{number}"
         )
-        decided = primary.decide(submitted, at_ms=number, seed=0, strict_solo=False)
+        decided = primary.decide(submitted, at_ms=number, seed=0, strict_solo=False, quota_bytes=STORED_BYTES_MAX)
         assert isinstance(decided, Fresh)
         for copy in (primary, standby):
             copy.apply(number + 1, decided.entry)
-        retried = standby.decide(submitted, at_ms=number, seed=0, strict_solo=False)
+        retried = standby.decide(submitted, at_ms=number, seed=0, strict_solo=False, quota_bytes=STORED_BYTES_MAX)
         assert retried == Replay(number + 1, decided.type_url, decided.answer)
     moved = Ledger.load(ShardId(3), table, USUAL_WINDOW, standby.export())
     ((url, body),) = moved.ask("tenants/eu/acme", type_url(Empty), b"", "users/ada")

@@ -16,7 +16,6 @@ SMALL = Limits(
     bytes_per_s=1000,
     bytes_burst=2000,
     subscriptions_max=2,
-    stored_bytes_max=10_000,
     waiting_per_tenant_max=8,
     waiting_max=20,
 )
@@ -31,10 +30,9 @@ def offer(
     *,
     work: Work = Work.COMMAND,
     size_bytes: int = 0,
-    stored_bytes: int = 0,
     now: float = 0.0,
 ) -> list[str]:
-    return door.offer(tenant, work, item, size_bytes=size_bytes, stored_bytes=stored_bytes, now=now)
+    return door.offer(tenant, work, item, size_bytes=size_bytes, now=now)
 
 
 def drained(door: Admission[str]) -> list[str]:
@@ -115,13 +113,6 @@ def test_queries_are_not_writes() -> None:
     for number in range(8):
         offer(door, QUIET, str(number), work=Work.QUERY, size_bytes=10_000)
     assert door.waiting == 8
-
-
-def test_a_full_store_takes_no_more_writes_and_still_answers() -> None:
-    door = Admission[str](SMALL)
-    with pytest.raises(OverloadedError, match="10000 bytes stored"):
-        offer(door, QUIET, "1", size_bytes=10, stored_bytes=9_991)
-    offer(door, QUIET, "2", work=Work.QUERY, stored_bytes=99_999)
 
 
 def test_subscriptions_of_a_tenant_are_bounded() -> None:

@@ -24,7 +24,7 @@ class Hall:
         self.refused: list[str] = []
 
     def enter(self, tenant: str, name: str, work: Work = Work.COMMAND) -> None:
-        self.door.enter(tenant, Visitor(work, self._begin(name), self._refuse(name)), size_bytes=10, stored_bytes=0)
+        self.door.enter(tenant, Visitor(work, self._begin(name), self._refuse(name)), size_bytes=10)
 
     def _begin(self, name: str) -> Callable[[], None]:
         return lambda: self.begun.append(name)

@@ -13,6 +13,7 @@ from core.errors import (
     AlreadyExistsError,
     MalformedError,
     NotFoundError,
+    OverloadedError,
     OversizedError,
     RequestIdReusedError,
     RequestTooOldError,
@@ -25,7 +26,7 @@ from nodes.app_table import AppTable, type_url
 from nodes.apps import chat
 from nodes.apps.chat_state import ChatState
 from nodes.io.app_registry import installed_apps
-from nodes.ledger import Fresh, Ledger, Loading, Replay, Submitted, entry
+from nodes.ledger import STORED_BYTES_MAX, Fresh, Ledger, Loading, Replay, Submitted, entry
 from nodes.retries import RetryWindow
 from twinhold.v1 import chat_pb2, journal_pb2, tenant_pb2
 
@@ -66,11 +67,12 @@ class Copy:
         actor: str = "users/ada",
         at_ms: int = NOW_MS,
         solo: bool = False,
+        quota_bytes: int = STORED_BYTES_MAX,
     ) -> Fresh | Replay:
         url = type_url(type(message))
         name = TABLE.of_command(url).name
         submitted = Submitted(tenant, name, message.SerializeToString(), url, actor, request_id)
-        decided = self.ledger.decide(submitted, at_ms=at_ms, seed=1, strict_solo=solo)
+        decided = self.ledger.decide(submitted, at_ms=at_ms, seed=1, strict_solo=solo, quota_bytes=quota_bytes)
         if isinstance(decided, Fresh):
             self.journal.append(decided.entry)
             self.ledger.take(len(self.journal), decided)
@@ -128,8 +130,8 @@ def test_deciding_changes_nothing_until_the_entry_is_applied() -> None:
     before = copy.parts()
     message = post("hello")
     submitted = Submitted(ACME, "chat", message.SerializeToString(), type_url(type(message)), "users/ada", "r1")
-    first = copy.ledger.decide(submitted, at_ms=NOW_MS, seed=1, strict_solo=False)
-    assert copy.ledger.decide(submitted, at_ms=NOW_MS, seed=1, strict_solo=False) == first
+    first = copy.ledger.decide(submitted, at_ms=NOW_MS, seed=1, strict_solo=False, quota_bytes=STORED_BYTES_MAX)
+    assert copy.ledger.decide(submitted, at_ms=NOW_MS, seed=1, strict_solo=False, quota_bytes=STORED_BYTES_MAX) == first
     assert copy.parts() == before
 
 
@@ -230,6 +232,18 @@ def test_a_strict_tenant_does_not_write_while_there_is_one_copy() -> None:
     assert copy.submit(post("one"), "r1", solo=True) == Replay(2, answered.type_url, answered.answer)
 
 
+def test_a_tenant_at_its_quota_writes_nothing_new_and_still_gets_what_it_was_answered() -> None:
+    copy = created(ACME, "tenants/eu/beta")
+    answered = copy.submit(post("x" * 100), "r1")
+    quota_bytes = copy.ledger.stored_bytes(ACME) + 100
+    with pytest.raises(OverloadedError, match=rf"{ACME} is at its limit of {quota_bytes} bytes stored") as raised:
+        copy.submit(post("x" * 100), "r2", quota_bytes=quota_bytes)
+    assert raised.value.reason == "QUOTA"
+    assert copy.submit(post("x" * 100), "r1", quota_bytes=0) == Replay(3, answered.type_url, answered.answer)
+    assert isinstance(copy.submit(post("x"), "r2", quota_bytes=quota_bytes), Fresh)
+    assert isinstance(copy.submit(post("x" * 100), "r2", tenant="tenants/eu/beta", quota_bytes=quota_bytes), Fresh)
+
+
 def test_a_lax_tenant_writes_with_one_copy() -> None:
     assert isinstance(created().submit(post("one"), "r1", solo=True), Fresh)
 
@@ -273,7 +287,11 @@ def test_bytes_that_are_no_command_are_malformed() -> None:
     url = type_url(chat_pb2.ChatCommand)
     with pytest.raises(MalformedError, match=r"expected twinhold\.v1\.ChatCommand"):
         copy.ledger.decide(
-            Submitted(ACME, "chat", b"\xff\xff", url, "users/ada", "r"), at_ms=0, seed=0, strict_solo=False
+            Submitted(ACME, "chat", b"\xff\xff", url, "users/ada", "r"),
+            at_ms=0,
+            seed=0,
+            strict_solo=False,
+            quota_bytes=STORED_BYTES_MAX,
         )
     with pytest.raises(MalformedError, match=r"expected twinhold\.v1\.ChatQuery"):
         copy.ledger.ask(ACME, type_url(chat_pb2.ChatQuery), b"\xff\xff", "users/ada")
@@ -391,6 +409,7 @@ def test_an_app_that_decides_too_much_is_stopped() -> None:
             at_ms=0,
             seed=0,
             strict_solo=False,
+            quota_bytes=STORED_BYTES_MAX,
         )
 
 
