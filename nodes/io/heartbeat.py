@@ -6,9 +6,9 @@ from contextlib import suppress
 from random import Random
 
 from core.errors import TwinholdError
-from core.io.clock import LoopClock
 from core.io.dial import BROKEN
 from core.io.knock import gone
+from core.ports import Clock
 from core.timers import Timers
 from nodes.sighting import Sighting
 
@@ -27,7 +27,7 @@ class Watched:
         chance: jitter.
     """
 
-    def __init__(self, host: str, port: int, *, trip: float, timers: Timers, clock: LoopClock, chance: Random) -> None:
+    def __init__(self, host: str, port: int, *, trip: float, timers: Timers, clock: Clock, chance: Random) -> None:
         self.sighting = Sighting(clock.now())
         self._address = (host, port)
         self._trip = trip
@@ -37,9 +37,13 @@ class Watched:
         self._answered = False
 
     def heard(self) -> None:
-        """Take a sign of life."""
+        """Take a sign of life off its stream: it counts from when it would have made the whole trip.
+
+        Nothing waits for that moment: what is asked for is when silence began, and a timer for every sign of life was
+        a fifth of what an idle node woke for.
+        """
         self._answered = True
-        self.sighting.heard(self._clock.now())
+        self.sighting.heard(self._clock.now() + self._trip)
 
     async def look(self, once: Callable[[], Awaitable[None]]) -> None:
         """Run ``once``, which opens the stream and carries it until it breaks, again and again until cancelled."""

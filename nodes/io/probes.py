@@ -4,7 +4,7 @@ import asyncio
 from random import Random
 
 from core.io.clock import LoopClock
-from core.io.delay import DelayLine, trip_s
+from core.io.delay import trip_s
 from core.io.dial import channel
 from core.names import NodeId
 from core.timers import Timers
@@ -30,14 +30,17 @@ class Prober:
     def __init__(self, topology: Topology, node: NodeId, *, timers: Timers, clock: LoopClock, chance: Random) -> None:
         self._node = node
         self._interval_ms = round(QUIET_BEATS * timers.probe_s * 1000)
-        self._clock = clock
         here = topology.node(node).dc
         targets = [topology.node(target) for target in targets_of(node, topology)]
-        self._trips = {target.id: trip_s(topology, here, target.dc) for target in targets}
         self._targets = targets
         self._watched = {
             target.id: Watched(
-                target.host, target.port, trip=self._trips[target.id], timers=timers, clock=clock, chance=chance
+                target.host,
+                target.port,
+                trip=trip_s(topology, here, target.dc),
+                timers=timers,
+                clock=clock,
+                chance=chance,
             )
             for target in targets
         }
@@ -57,17 +60,15 @@ class Prober:
         line = channel(target.endpoint)
         stub = pb_grpc.NodeServiceStub(line)
         try:
-            await watched.look(lambda: self._once(stub, watched, self._trips[target.id]))
+            await watched.look(lambda: self._once(stub, watched))
         finally:
             await line.close(None)
 
-    async def _once(self, stub: "pb_grpc.NodeServiceAsyncStub", watched: Watched, trip: float) -> None:
-        answers = DelayLine[None](self._clock, trip, lambda _: watched.heard())
+    async def _once(self, stub: "pb_grpc.NodeServiceAsyncStub", watched: Watched) -> None:
         call = stub.Probe(None)
         try:
             await call.write(pb.ProbeRequest(observer=self._node, sequence=1, interval_ms=self._interval_ms))
             while isinstance(await call.read(), pb.ProbeResponse):
-                answers.put(None)
+                watched.heard()
         finally:
-            answers.clear()
             call.cancel()

@@ -117,9 +117,10 @@ class Reporter:
         trip = self._control_planes.trip_s(control_plane)
         waiting: asyncio.Queue[pb.ReportRequest] = asyncio.Queue()
         out = DelayLine[pb.ReportRequest](self._clock, trip, waiting.put_nowait)
-        back = DelayLine[pb.ReportResponse](self._clock, trip, lambda reply: self._answered(control_plane, reply))
+        back = DelayLine[pb.ReportResponse](self._clock, trip, self._learn)
         answered = [0]
-        ends = (asyncio.ensure_future(_write(call, waiting)), asyncio.ensure_future(_read(call, back, answered)))
+        reading = self._read(control_plane, call, back, answered)
+        ends = (asyncio.ensure_future(_write(call, waiting)), asyncio.ensure_future(reading))
         beats = 0
         try:
             while not any(end.done() for end in ends):
@@ -151,8 +152,22 @@ class Reporter:
         seen: Sightings = list(self._probed().items())
         return [*seen, *((one, watched.sighting) for one, watched in self._watched.items())]
 
-    def _answered(self, control_plane: ControlPlaneId, reply: pb.ReportResponse) -> None:
-        self._watched[control_plane].heard()
+    async def _read(
+        self,
+        control_plane: ControlPlaneId,
+        call: aio.StreamStreamCall[pb.ReportRequest, pb.ReportResponse],
+        back: DelayLine[pb.ReportResponse],
+        answered: list[int],
+    ) -> None:
+        """Take answers: each is a sign of life; what is said about the leader makes the trip where it is news."""
+        known = self._control_planes
+        while isinstance(reply := await call.read(), pb.ReportResponse):
+            answered[0] = max(answered[0], reply.sequence)
+            self._watched[control_plane].heard()
+            if (reply.leader, reply.term) != (known.leader or "", known.term):
+                back.put(reply)
+
+    def _learn(self, reply: pb.ReportResponse) -> None:
         self._control_planes.heard(reply.leader, reply.term)
 
     def _registration(self) -> pb.RegisterRequest:
@@ -173,13 +188,3 @@ async def _write(
 ) -> None:
     while True:
         await call.write(await waiting.get())
-
-
-async def _read(
-    call: aio.StreamStreamCall[pb.ReportRequest, pb.ReportResponse],
-    back: DelayLine[pb.ReportResponse],
-    answered: list[int],
-) -> None:
-    while isinstance(reply := await call.read(), pb.ReportResponse):
-        answered[0] = max(answered[0], reply.sequence)
-        back.put(reply)

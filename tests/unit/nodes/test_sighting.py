@@ -1,8 +1,12 @@
 """What an observer sees."""
 
+from random import Random
+
 import pytest
 
+from chaos.sim.time import World, host
 from core.timers import timers
+from nodes.io.heartbeat import Watched
 from nodes.sighting import Sight, Sighting
 
 DEFAULT = timers("default")
@@ -34,3 +38,15 @@ def test_an_observer_that_was_away_starts_its_waits_anew() -> None:
     sighting.forget(100.0)
     assert sighting.sight(101.1, DEFAULT) is Sight.SUSPECT
     assert sighting.sight(101.2, DEFAULT) is Sight.SILENT
+
+
+def test_a_sign_of_life_counts_from_when_it_would_have_made_the_trip() -> None:
+    world = World(1)
+    here = host(world, "a", drift_ratio=0.0)
+    watched = Watched("127.0.0.1", 1, trip=0.07, timers=DEFAULT, clock=here, chance=Random(1))
+    world.run(10.0)
+    watched.heard()
+    arrived = here.now() + 0.07
+    assert watched.sighting.sight(here.now(), DEFAULT) is Sight.ALIVE
+    assert watched.sighting.sight(arrived + DEFAULT.silence_s - 0.001, DEFAULT) is Sight.SUSPECT
+    assert watched.sighting.sight(arrived + DEFAULT.silence_s + 0.001, DEFAULT) is Sight.SILENT
