@@ -6,7 +6,7 @@ from typing import Generic, Protocol, TypeVar
 
 from core.assignments import Assignment, Copy
 from core.names import CopyId, NodeId, ShardId
-from nodes.records import EMPTY, Generation, Record, Tip
+from nodes.records import Generation, Record, Tip
 
 Message = TypeVar("Message")
 Message_contra = TypeVar("Message_contra", contravariant=True)
@@ -36,8 +36,6 @@ class CopyMeta:
     assignment: Assignment | None = None
     """The decided record of ``seen``, when known."""
     intents: tuple[Intent, ...] = ()
-    acked: Tip = EMPTY
-    """STANDBY, LEARNER: the last entry acknowledged, so that a rolled-back disk shows (I9)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from core.assignments import Assignment, Copy
 from core.names import CopyId, NodeId, ShardId
 from core.topology import Kind
 from nodes.ports import CopyMeta, Intent
-from nodes.records import Generation, Tip
+from nodes.records import Generation
 
 Json = Mapping[str, object]
 
@@ -20,11 +20,6 @@ def meta_body(meta: CopyMeta) -> bytes:
             "seen": _generation_to(meta.seen),
             "assignment": None if meta.assignment is None else _assignment_to(meta.assignment),
             "intents": [_intent_to(intent) for intent in meta.intents],
-            "acked": {
-                "lsn": meta.acked.lsn,
-                "generation": _generation_to(meta.acked.generation),
-                "hash": meta.acked.hash.hex(),
-            },
         },
         separators=(",", ":"),
     ).encode()
@@ -33,13 +28,11 @@ def meta_body(meta: CopyMeta) -> bytes:
 def meta_of(body: bytes) -> CopyMeta:
     """Read a meta; its checksum has been compared, so that it is one."""
     found = json.loads(body)
-    acked = found["acked"]
     return CopyMeta(
         CopyId(found["copy_id"]),
         Generation(*found["seen"]),
         None if found["assignment"] is None else _assignment_of(found["assignment"]),
         tuple(_intent_of(intent) for intent in found["intents"]),
-        Tip(acked["lsn"], Generation(*acked["generation"]), bytes.fromhex(acked["hash"])),
     )
 
 

@@ -310,7 +310,6 @@ def test_meta_is_replaced_whole_and_kept(world: World) -> None:
         SECOND,
         Assignment(SEVEN, Kind.COLLAB, 1, 2, primary, standby, "placed"),
         (Intent("swap", 1, 2, standby, 14), Intent("drain", 1, 2, None, 15)),
-        tip_of(chain(3)[-1]),
     )
     born(world, SEVEN, chain(3))
     assert all_done(world, save_meta(world, SEVEN, meta)) == [None]
