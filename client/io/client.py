@@ -145,7 +145,7 @@ class Client:
         call: Call[pb.CommandAnswer] = self._call(
             request_id or fresh_request_id(self._rng), timeout_s, policy, writes=True, streamed=False
         )
-        got = await self._run(name, Running[pb.CommandAnswer](call, how, self._clock))
+        got = await self._run(name, call, how)
         return Answered(_read(answer, got.body.value), got.position.shard, got.position.lsn, got.replayed)
 
     async def query(
@@ -175,7 +175,7 @@ class Client:
         name = await self._known(tenant, timeout_s)
         how = Reading(str(name), packed(body), self._sessions, self._dialler, self.endpoint)
         call: Call[Part] = self._call("", timeout_s, policy, writes=False, streamed=streamed)
-        got = await self._run(name, Running[Part](call, how, self._clock))
+        got = await self._run(name, call, how)
         return Answered(_read(answer, got.body), got.shard, got.lsn, replayed=False)
 
     def subscribe(self, tenant: str | TenantName, *, after_lsn: int | None) -> AsyncIterator[Step]:
@@ -242,7 +242,8 @@ class Client:
             chance=self._rng.random,
         )
 
-    async def _run(self, tenant: TenantName, running: Running[Got]) -> Got:
+    async def _run(self, tenant: TenantName, call: Call[Got], how: Attempts[Got]) -> Got:
+        running = Running(call, how, self._clock)
         shard = shard_of(tenant, self.map.topology.geography(tenant.geography), self.map.overrides)
         calls = self._running.setdefault(shard, set())
         calls.add(running)

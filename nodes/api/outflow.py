@@ -1,9 +1,9 @@
 """The answers of one stream on their way out: at once after a quiet moment, together when more follow closely."""
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from math import inf
 
 from twinhold.v1 import command_service_pb2 as pb
 
@@ -29,13 +29,24 @@ class Outflow:
     Args:
         write: sends one message, and waits while the caller takes none.
         written: told how many answers a message that was sent had.
+        now: the time in seconds.
+        rest: waits for a number of seconds.
     """
 
-    def __init__(self, write: Callable[[pb.SessionResponse], Awaitable[None]], written: Callable[[int], None]) -> None:
+    def __init__(
+        self,
+        write: Callable[[pb.SessionResponse], Awaitable[None]],
+        written: Callable[[int], None],
+        *,
+        now: Callable[[], float],
+        rest: Callable[[float], Awaitable[None]],
+    ) -> None:
         self.waiting_bytes = 0
         """Of answers that are not sent yet."""
         self._write = write
         self._written = written
+        self._now = now
+        self._rest = rest
         self._messages = [_Message()]
         self._any = asyncio.Event()
 
@@ -54,14 +65,14 @@ class Outflow:
 
     async def run(self) -> None:
         """Write whatever is ready, for ever."""
-        written_at = 0.0
+        written_at = -inf
         while True:
             await self._any.wait()
-            rest_s = written_at + PACE_S - time.monotonic()
+            rest_s = written_at + PACE_S - self._now()
             if rest_s > 0:
-                await asyncio.sleep(rest_s)
+                await self._rest(rest_s)
             await self._flush()
-            written_at = time.monotonic()
+            written_at = self._now()
 
     async def _flush(self) -> None:
         messages, self._messages = self._messages, [_Message()]

@@ -4,6 +4,7 @@ This is the hot path: a command or a read costs no task, no future, no timer and
 """
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Protocol
@@ -66,7 +67,7 @@ class Session:
         self._in_flight = 0
         """Taken and not answered yet, or answered and not written."""
         self._room = asyncio.Event()
-        self._outflow = Outflow(stream.write, self._written)
+        self._outflow = Outflow(stream.write, self._written, now=time.monotonic, rest=asyncio.sleep)
         self._errands = Errands(leave=door.leave, answered=self._put)
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
