@@ -21,10 +21,6 @@ class Beat:
         self._clock = clock
         self._rhythm = rhythm
 
-    def next_in_s(self) -> float:
-        """Say how long to wait for the next moment."""
-        return self._clock.wait_s(self._rhythm.after(self._clock.now()))
-
     async def after(self, wait_s: float) -> None:
         """Wait until the moment nearest to ``wait_s`` from now; exactly so long where that is less than an interval."""
         skipped = round(wait_s / self._rhythm.interval_s) - 1

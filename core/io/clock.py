@@ -48,15 +48,6 @@ class LoopClock:
         self._wind()
         return alarm
 
-    def wait_s(self, when: float) -> float:
-        """Say how long the loop must wait so that it does not wake too early: that would cost a second wake-up.
-
-        uvloop's own clock stands on the last whole millisecond, and it rounds waits to whole ones; whoever waits by
-        this, for the same moment as an alarm, is woken with it.
-        """
-        now = time.monotonic()
-        return max(0, ceil((now + when - boottime_s()) * 1000) - floor(now * 1000)) / 1000
-
     def later(self, callback: Callable[[], None]) -> None:
         """Run ``callback`` at the next turn."""
         self._loop.call_soon(callback)
@@ -75,7 +66,7 @@ class LoopClock:
         if self._timer is not None:
             self._timer.cancel()
         self._timer_at = at
-        self._timer = None if at == NEVER else self._loop.call_later(self.wait_s(at), self._ring)
+        self._timer = None if at == NEVER else self._loop.call_later(_wait_s(at), self._ring)
 
     def _ring(self) -> None:
         """Run what is due; a callback that fails does not take the others with it."""
@@ -103,3 +94,12 @@ class LoopClock:
                 self._loop.call_soon(self._turn)
         if goes_on:
             self.soon(step)
+
+
+def _wait_s(when: float) -> float:
+    """Say how long the loop must wait so that it does not wake too early: that would cost a second wake-up.
+
+    uvloop's own clock stands on the last whole millisecond, and it rounds waits to whole ones.
+    """
+    now = time.monotonic()
+    return max(0, ceil((now + when - boottime_s()) * 1000) - floor(now * 1000)) / 1000

@@ -4,7 +4,8 @@ The leader is told every probe interval, the others every second one unless some
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from random import Random
 from typing import TypeAlias
 
@@ -32,6 +33,17 @@ UNANSWERED_MAX = 16
 RECORD_VERSION = 1
 FOLLOWER_BEATS = 3
 """Without news, a control plane that does not lead hears of this node only so often."""
+
+
+@dataclass(slots=True, eq=False)
+class _Stream:
+    """One that stands: what waits for it, and how far it is."""
+
+    control_plane: ControlPlaneId
+    page: Page
+    out: DelayLine[pb.ReportRequest]
+    beats: int = 0
+    answered: int = 0
 
 
 class Reporter:
@@ -71,6 +83,8 @@ class Reporter:
         self._timers = timers
         self._clock = clock
         self._collected_at = 0.0
+        self._streams: list[_Stream] = []
+        """Those that stand."""
         self._watched = {
             one.id: Watched(
                 one.host,
@@ -88,6 +102,7 @@ class Reporter:
         async with asyncio.TaskGroup() as streams:
             for one in self._control_planes.all:
                 streams.create_task(self._keep(one))
+            streams.create_task(self._pace())
 
     def forget(self) -> None:
         """Discard what was seen: this process was away."""
@@ -118,28 +133,39 @@ class Reporter:
         waiting: asyncio.Queue[pb.ReportRequest] = asyncio.Queue()
         out = DelayLine[pb.ReportRequest](self._clock, trip, waiting.put_nowait)
         back = DelayLine[pb.ReportResponse](self._clock, trip, self._learn)
-        answered = [0]
-        reading = self._read(control_plane, call, back, answered)
+        stream = _Stream(control_plane, page, out)
+        reading = self._read(stream, call, back)
         ends = (asyncio.ensure_future(_write(call, waiting)), asyncio.ensure_future(reading))
-        beats = 0
+        self._streams.append(stream)
+        self._tell([stream])
         try:
-            while not any(end.done() for end in ends):
-                self._collect()
-                sightings = self._sightings()
-                quiet = QUIET_BEATS if control_plane == self._control_planes.leader else FOLLOWER_BEATS
-                due = beats % quiet == 0
-                room = page.sequence - answered[0] < UNANSWERED_MAX
-                if room and (due or self._book.stirred(page, sightings)):
-                    out.put(self._book.compose(page, sightings, self._revision()))
-                beats += 1
-                await asyncio.wait(ends, timeout=self._beat.next_in_s(), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         finally:
+            self._streams.remove(stream)
             out.clear()
             back.clear()
             for end in ends:
                 end.cancel()
             await asyncio.gather(*ends, return_exceptions=True)
             call.cancel()
+
+    async def _pace(self) -> None:
+        """Report to everybody in one turn per beat: a task that wakes for each costs more than what it has to say."""
+        while True:
+            await self._beat.after(self._timers.probe_s)
+            self._tell(self._streams)
+
+    def _tell(self, streams: Iterable[_Stream]) -> None:
+        """Write the messages that are due, or have something that can't wait."""
+        self._collect()
+        sightings = self._sightings()
+        for stream in streams:
+            quiet = QUIET_BEATS if stream.control_plane == self._control_planes.leader else FOLLOWER_BEATS
+            due = stream.beats % quiet == 0
+            stream.beats += 1
+            room = stream.page.sequence - stream.answered < UNANSWERED_MAX
+            if room and (due or self._book.stirred(stream.page, sightings)):
+                stream.out.put(self._book.compose(stream.page, sightings, self._revision()))
 
     def _collect(self) -> None:
         """Ask the driver for news, once for all streams."""
@@ -154,16 +180,15 @@ class Reporter:
 
     async def _read(
         self,
-        control_plane: ControlPlaneId,
+        stream: _Stream,
         call: aio.StreamStreamCall[pb.ReportRequest, pb.ReportResponse],
         back: DelayLine[pb.ReportResponse],
-        answered: list[int],
     ) -> None:
         """Take answers: each is a sign of life; what is said about the leader makes the trip where it is news."""
         known = self._control_planes
         while isinstance(reply := await call.read(), pb.ReportResponse):
-            answered[0] = max(answered[0], reply.sequence)
-            self._watched[control_plane].heard()
+            stream.answered = max(stream.answered, reply.sequence)
+            self._watched[stream.control_plane].heard()
             if (reply.leader, reply.term) != (known.leader or "", known.term):
                 back.put(reply)
 

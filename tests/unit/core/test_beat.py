@@ -11,20 +11,6 @@ from core.rhythm import Rhythm
 INTERVAL_S = 0.02
 
 
-async def _timed_out() -> float:
-    """Wait for a moment by a time-out, as whoever waits for something else too; how much too early it came."""
-    clock = LoopClock(asyncio.get_running_loop())
-    moment = clock.now() + INTERVAL_S / 2
-    beat = Beat(clock, Rhythm(INTERVAL_S, moment))
-    never: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-    await asyncio.wait([never], timeout=beat.next_in_s())
-    return moment - clock.now()
-
-
-def test_a_time_out_for_the_next_moment_is_not_too_early() -> None:
-    assert all(uvloop.run(_timed_out()) <= 0 for _ in range(5))
-
-
 async def _waits() -> tuple[tuple[float, float, float], int]:
     """Let several wait for about one moment; when each went on, and how often the loop was woken for it."""
     clock = LoopClock(asyncio.get_running_loop())
