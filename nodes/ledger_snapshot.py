@@ -9,7 +9,7 @@ from nodes.app_table import AppTable
 from nodes.apps.wire import Answers, AppPiece, End, Head, Item, TenantHead, items_of, parts_of
 from nodes.ledger_state import LedgerState, TenantState
 
-VERSION = 1
+VERSION = 2
 Pieces: TypeAlias = tuple[str, int, Iterator[bytes]]
 """What an app exports: its name, its schema version, its pieces."""
 Frozen: TypeAlias = tuple[TenantHead, list[Pieces], Iterator[Answers]]

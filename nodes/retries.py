@@ -68,10 +68,10 @@ class _Actor:
         self.oldest_ms = 0
         """When the first in ``order`` was answered."""
 
-    def add(self, request_id: str, recorded: Recorded) -> None:
+    def add(self, request_id: str, packed: bytes, at_ms: int) -> None:
         if not self.order:
-            self.oldest_ms = recorded.at_ms
-        self.answers[request_id] = _packed(recorded)
+            self.oldest_ms = at_ms
+        self.answers[request_id] = packed
         self.order.append(request_id)
 
     def evict(self, *, before_ms: int, kept_min: int) -> None:
@@ -101,7 +101,7 @@ class Retries:
     def add(self, actor: str, request_id: str, recorded: Recorded, window: RetryWindow) -> None:
         """Keep an answer, and evict what has left the window: this actor's, and in turn another one's."""
         known = self._actor(actor)
-        known.add(request_id, recorded)
+        known.add(request_id, _packed(recorded), recorded.at_ms)
         before_ms = recorded.at_ms - window.window_ms
         known.evict(before_ms=before_ms, kept_min=window.kept_min)
         if len(self._turns) > 1:
@@ -110,14 +110,14 @@ class Retries:
 
     def items(self) -> Iterator[Answers]:
         """Write the index as it is now; later changes don't show."""
-        frozen = [(actor, tuple(self._actors[actor].answers.items())) for actor in self._turns]
-        return _items(frozen)
+        known = [(actor, self._actors[actor].answers) for actor in self._turns]
+        return _items([(actor, tuple(answers), tuple(answers.values())) for actor, answers in known])
 
     def load(self, item: Answers) -> None:
         """Take an item that ``items`` wrote; in the same order."""
         known = self._actor(item.actor)
-        for request_id, recorded in item.answers:
-            known.add(request_id, recorded)
+        for request_id, packed in zip(item.request_ids, item.packed, strict=True):
+            known.add(request_id, packed, _at_ms(packed))
 
     def _actor(self, actor: str) -> _Actor:
         known = self._actors.get(actor)
@@ -127,17 +127,15 @@ class Retries:
         return known
 
 
-def _items(frozen: list[tuple[str, tuple[tuple[str, bytes], ...]]]) -> Iterator[Answers]:
-    for actor, answers in frozen:
-        some: list[tuple[str, Recorded]] = []
-        size = 0
-        for request_id, packed in answers:
+def _items(frozen: list[tuple[str, tuple[str, ...], tuple[bytes, ...]]]) -> Iterator[Answers]:
+    for actor, request_ids, packed in frozen:
+        start = size = 0
+        for end, one in enumerate(packed):
             if size > _ITEM_BYTES:
-                yield Answers(actor, tuple(some))
-                some, size = [], 0
-            some.append((request_id, _unpacked(packed)))
-            size += len(packed) + _RECORD_OVERHEAD_BYTES
-        yield Answers(actor, tuple(some))
+                yield Answers(actor, request_ids[start:end], packed[start:end])
+                start, size = end, 0
+            size += len(one) + _RECORD_OVERHEAD_BYTES
+        yield Answers(actor, request_ids[start:], packed[start:])
 
 
 def _packed(recorded: Recorded) -> bytes:

@@ -1,6 +1,6 @@
 """Journal entries and snapshot items, between plain values and protobuf; the ledger knows no message of ours."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 
@@ -67,10 +67,11 @@ class Recorded(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """Recorded answers of one actor of the tenant, oldest first."""
+    """Recorded answers of one actor of the tenant, oldest first: request ids, and what each of them gets."""
 
     actor: str
-    answers: tuple[tuple[str, Recorded], ...]
+    request_ids: Sequence[str]
+    packed: Sequence[bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,9 +154,7 @@ def _item_to(item: Item) -> pb.LedgerItem:
             return pb.LedgerItem(end=pb.LedgerEnd(items=items))
         case Answers():
             return pb.LedgerItem(
-                answers=pb.RecordedAnswers(
-                    actor=item.actor, answers=[_recorded_to(request_id, one) for request_id, one in item.answers]
-                )
+                answers=pb.RecordedAnswers(actor=item.actor, request_ids=item.request_ids, packed=item.packed)
             )
 
 
@@ -171,22 +170,7 @@ def _item_from(message: pb.LedgerItem) -> Item:
         return AppPiece(piece.app, piece.schema_version, piece.body, piece.last)
     if kind == "answers":
         found = message.answers
-        return Answers(found.actor, tuple((one.request_id, _recorded_from(one)) for one in found.answers))
+        return Answers(found.actor, tuple(found.request_ids), tuple(found.packed))
     if kind == "end":
         return End(message.end.items)
     raise MalformedError("snapshot item", kind, expected="one that this version reads")
-
-
-def _recorded_to(request_id: str, recorded: Recorded) -> pb.RecordedAnswer:
-    return pb.RecordedAnswer(
-        request_id=request_id,
-        lsn=recorded.lsn,
-        at_ms=recorded.at_ms,
-        body_hash=recorded.body_hash,
-        app=recorded.app,
-        answer=recorded.answer,
-    )
-
-
-def _recorded_from(message: pb.RecordedAnswer) -> Recorded:
-    return Recorded(message.lsn, message.at_ms, message.body_hash, message.app, message.answer)

@@ -311,7 +311,7 @@ class LedgerHead(_message.Message):
     LSN_FIELD_NUMBER: _builtins.int
     AT_MS_FIELD_NUMBER: _builtins.int
     version: _builtins.int
-    """The version of this format: 1."""
+    """The version of this format: 2."""
     shard: _builtins.int
     """The shard."""
     lsn: _builtins.int
@@ -423,65 +423,31 @@ class RecordedAnswers(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     ACTOR_FIELD_NUMBER: _builtins.int
-    ANSWERS_FIELD_NUMBER: _builtins.int
+    REQUEST_IDS_FIELD_NUMBER: _builtins.int
+    PACKED_FIELD_NUMBER: _builtins.int
     actor: _builtins.str
     """Who asked."""
     @_builtins.property
-    def answers(self) -> _containers.RepeatedCompositeFieldContainer[Global___RecordedAnswer]:
-        """The answers."""
+    def request_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The callers' request ids."""
+
+    @_builtins.property
+    def packed(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """What each of them gets: the command's entry and its time (milliseconds since 1970), 8 bytes each, little-endian; the
+        hash of the command, 16 bytes; the length of the app's name, 1 byte; the name; the answer in the app's own encoding.
+        """
 
     def __init__(
         self,
         *,
         actor: _builtins.str = ...,
-        answers: _abc.Iterable[Global___RecordedAnswer] | None = ...,
+        request_ids: _abc.Iterable[_builtins.str] | None = ...,
+        packed: _abc.Iterable[_builtins.bytes] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "answers", b"answers"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "packed", b"packed", "request_ids", b"request_ids"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RecordedAnswers: _TypeAlias = RecordedAnswers  # noqa: Y015
-
-@_typing.final
-class RecordedAnswer(_message.Message):
-    """What a retry of a command gets."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    REQUEST_ID_FIELD_NUMBER: _builtins.int
-    LSN_FIELD_NUMBER: _builtins.int
-    AT_MS_FIELD_NUMBER: _builtins.int
-    BODY_HASH_FIELD_NUMBER: _builtins.int
-    APP_FIELD_NUMBER: _builtins.int
-    ANSWER_FIELD_NUMBER: _builtins.int
-    request_id: _builtins.str
-    """The caller's request id."""
-    lsn: _builtins.int
-    """The command's entry."""
-    at_ms: _builtins.int
-    """The time of that entry, milliseconds since 1970."""
-    body_hash: _builtins.bytes
-    """Of the command's bytes."""
-    app: _builtins.str
-    """The app that answered."""
-    answer: _builtins.bytes
-    """The app's answer, in its own encoding."""
-    def __init__(
-        self,
-        *,
-        request_id: _builtins.str = ...,
-        lsn: _builtins.int = ...,
-        at_ms: _builtins.int = ...,
-        body_hash: _builtins.bytes = ...,
-        app: _builtins.str = ...,
-        answer: _builtins.bytes = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "app", b"app", "at_ms", b"at_ms", "body_hash", b"body_hash", "lsn", b"lsn", "request_id", b"request_id"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___RecordedAnswer: _TypeAlias = RecordedAnswer  # noqa: Y015

@@ -386,7 +386,7 @@ def test_a_snapshot_that_is_not_whole_is_refused(spoil: object) -> None:
 
 
 def test_a_snapshot_of_another_shard_is_refused() -> None:
-    with pytest.raises(MalformedError, match="version 1 of shard 3"):
+    with pytest.raises(MalformedError, match="version 2 of shard 3"):
         Ledger.load(ShardId(4), TABLE, WINDOW, created().parts())
 
 
