@@ -19,6 +19,8 @@ TOLD_AFTER_SILENCES = 2
 """A doubt that lasts this many silences without a verdict is told, with its reasons."""
 BACK_AFTER_SILENCES = 2
 """What was lost counts as back when it has reported for this many silences."""
+RESCUED_WITHIN_S = 10.0
+"""A rescue goes before everything planned for so long after the last sign of life."""
 CLOSE_ANYWAY_S = 10.0
 """An evacuation that could not finish is closed when what it names has been back for this long."""
 
@@ -61,6 +63,13 @@ class Guard:
             wake_at = min(wake_at, self._rescue(mission, now))
             self._see_back(mission, now)
         return wake_at
+
+    def rescuing(self, now: float) -> bool:
+        """Say whether shards wait for a new primary; a rescue that drags on holds nothing else up."""
+        return any(
+            not mission.rescue.finished and now - mission.rescue.last_sign_at < RESCUED_WITHIN_S
+            for mission in self.missions.values()
+        )
 
     def dead_now(self, geography_of: DcId, now: float) -> list[DcId]:
         """List the other data centers of a geography that look dead, or are held lost."""

@@ -14,8 +14,8 @@ from core.assignments import Assignment
 from core.names import DcId, NodeId, ShardId, dc_of
 
 ENOUGH = 0.9
-SWAPS_MAX = 8
-SWITCHOVERS_MAX = 4
+SWAPS_MAX = 6
+SWITCHOVERS_MAX = 2
 
 
 @dataclass(frozen=True, slots=True)

@@ -109,7 +109,9 @@ class Leader:
             again=self.again,
         )
         self.guard = Guard(self._office)
-        self.mover = Mover(self._office, self.guard.promote_one, lambda ended: self.desk.over(ended))
+        self.mover = Mover(
+            self._office, self.guard.promote_one, lambda ended: self.desk.over(ended), self.guard.rescuing
+        )
         self.desk = Desk(self._office, self.guard, self.mover, world.rng, world.view, world.operations_changed)
         self._proposals = Proposals(self._office)
         self._memory = Memory(world.store, self._catalog.home, self._learn, self._forgot)

@@ -18,9 +18,9 @@ OVERDUE_S = 30.0
 """After which an order is cancelled, and the shard left alone for a while."""
 REST_S = 1.0
 """How long a shard is left alone after a refusal."""
-LEARNERS_PER_NODE = 8
+LEARNERS_PER_NODE = 4
 """Copies that one node takes in at a time, so that its standbys are not slowed down."""
-SOURCES_PER_NODE = 8
+SOURCES_PER_NODE = 4
 """Orders that one primary works on at a time."""
 
 

@@ -13,8 +13,10 @@ from control_plane.views import CopyView, TransferOrder, TransferResult, Unreach
 from core.assignments import Assignment, Copy
 from core.names import DcId, NodeId, ShardId
 
-REPAIRS_MAX = 64
+REPAIRS_MAX = 16
 """Second copies made at a time, in the whole fleet; each node's slots bound them further."""
+REST_S = 1.0
+"""How long after a rescue plans rest: whoever has just been promoted has a queue to serve."""
 GIVE_UP_S = 600
 """How long after the hold-down a homecoming may take."""
 LOOK_S = 0.25
@@ -29,7 +31,10 @@ class Mover:
     promote_one: Callable[[ShardId, str, str], None]
     ended: Callable[[Ended], None]
     """Told every order that is over."""
+    rescuing: Callable[[float], bool]
+    """Whether shards wait for a new primary: they come first, whatever is planned."""
     complaints: dict[tuple[NodeId, ShardId], CopyView] = field(default_factory=dict)
+    _rests_until: float = 0.0
 
     def heard(self, node: NodeId, copies: Iterable[CopyView]) -> None:
         """Note which copies complain."""
@@ -55,14 +60,21 @@ class Mover:
             self._send(node, [cancel])
         situation = office.situation()
         self._relieve(situation)
+        if self.rescuing(now):
+            self._rests_until = now + REST_S
+        if now >= self._rests_until:
+            self._plan(situation)
+        self._give_out(now)
+        busy = bool(office.movements.open or office.catalog.solo_since_ms or office.shelf.all(Homecoming))
+        return now + LOOK_S if busy or running_drains(office) or self.complaints else now + 4 * LOOK_S
+
+    def _plan(self, situation: Situation) -> None:
+        office = self.office
         self._repair(situation)
         for operation in running_drains(office):
             self._take(drain.wishes(_drained(operation), f"operations/{operation.id}", situation), situation)
         for book in office.shelf.all(Homecoming):
             self._bring_home(book, situation)
-        self._give_out(now)
-        busy = bool(office.movements.open or office.catalog.solo_since_ms or office.shelf.all(Homecoming))
-        return now + LOOK_S if busy or running_drains(office) or self.complaints else now + 4 * LOOK_S
 
     def take(self, wish: Wish) -> bool:
         """Take one wish up; False: the shard or a node is busy."""

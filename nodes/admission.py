@@ -18,6 +18,8 @@ Item = TypeVar("Item")
 COST_BYTES = 1024
 """A request costs 1, and 1 more for each so many bytes."""
 OVERLOADED_RETRY_S = 0.1
+REMEMBERED = 256
+"""Tenants that are not worth forgetting: their next request would make the same buckets again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +195,7 @@ class Admission(Generic[Item]):
 
     def _forget_some(self, now: float) -> None:
         """Forget two that were longest away, if nothing is lost by it, for each that comes: so there are never many."""
-        for _ in range(min(2, len(self._tenants))):
+        for _ in range(min(2, len(self._tenants) - REMEMBERED)):
             longest_away = next(iter(self._tenants))
             if self._tenants[longest_away].idle(now):
                 del self._tenants[longest_away]

@@ -22,6 +22,9 @@ from twinhold.v1 import assignment_service_pb2 as pb
 
 SERVICE = pb.DESCRIPTOR.services_by_name["AssignmentService"].full_name
 AGE_EVERY_S = 1.0
+GAP_S = 0.05
+"""Between two steps that a control plane tells: the first goes at once, what follows closely goes together, because
+every step wakes every node of the fleet."""
 QUEUE_MAX = 256
 """Steps that wait for one watcher."""
 LOG_MAX = 1024
@@ -59,14 +62,18 @@ class MapFeed:
     Args:
         fleet_map: the map that is served.
         age_ms: milliseconds since the leader was last heard; 0 at the leader.
+        gap_s: between two steps told; 0: all steps of one loop turn are told as one.
     """
 
-    def __init__(self, fleet_map: FleetMap, age_ms: Callable[[], int]) -> None:
+    def __init__(self, fleet_map: FleetMap, age_ms: Callable[[], int], *, gap_s: float) -> None:
         self.map = fleet_map
         self._age_ms = age_ms
+        self._gap_s = gap_s
         self._watchers: set[_Watcher] = set()
         self._log: deque[tuple[Revision, bytes]] = deque(maxlen=LOG_MAX)
         self._untold: list[Delta] = []
+        self._told_at = 0.0
+        self._telling: asyncio.Handle | None = None
         self._snapshot: tuple[Revision, bytes] | None = None
         self._ages: asyncio.Task[None] | None = None
 
@@ -78,10 +85,13 @@ class MapFeed:
             watcher.restart()
 
     def stepped(self, delta: Delta) -> None:
-        """Tell everybody a step that the map has just taken; all steps of one loop turn are told as one."""
+        """Tell everybody a step that the map has just taken; steps that come closely are told as one."""
         self._untold.append(delta)
-        if len(self._untold) == 1:
-            asyncio.get_running_loop().call_soon(self._tell_steps)
+        if self._telling is None:
+            loop = asyncio.get_running_loop()
+            wait_s = self._told_at + self._gap_s - loop.time()
+            tell = self._tell_steps
+            self._telling = loop.call_soon(tell) if wait_s <= 0 else loop.call_later(wait_s, tell)
 
     async def watch(self, since: Revision | None) -> AsyncGenerator[bytes, None]:
         """Yield serialized WatchResponses: a snapshot or what follows ``since``, then every step, an age when quiet."""
@@ -127,7 +137,9 @@ class MapFeed:
         )
 
     async def close(self) -> None:
-        """Stop telling ages."""
+        """Stop telling."""
+        if self._telling is not None:
+            self._telling.cancel()
         if self._ages is not None:
             self._ages.cancel()
             await asyncio.gather(self._ages, return_exceptions=True)
@@ -157,8 +169,12 @@ class MapFeed:
         return missed if missed is not None and len(missed) < QUEUE_MAX else None
 
     def _tell_steps(self) -> None:
+        if self._telling is not None:
+            self._telling.cancel()
+            self._telling = None
         if not self._untold:
             return
+        self._told_at = asyncio.get_running_loop().time()
         delta = joined(self._untold)
         self._untold.clear()
         step = pb.WatchResponse(delta=delta_to_pb(delta, self.map.topology.fleet)).SerializeToString()

@@ -164,7 +164,9 @@ class _Node:
         nodes = node_service.NodeService(self.driver, self._beat)
         command_service_pb2_grpc.add_CommandServiceServicer_to_server(service, server.server)
         node_service_pb2_grpc.add_NodeServiceServicer_to_server(nodes, server.server)
-        server.server.add_generic_rpc_handlers((replication.handlers(self._links), map_feed.handlers(self._follower.feed)))
+        server.server.add_generic_rpc_handlers(
+            (replication.handlers(self._links), map_feed.handlers(self._follower.feed))
+        )
         self._closing.push_async_callback(self._follower.feed.close)
         await server.start([commands.SERVICE, node_service.SERVICE, replication_calls.SERVICE, map_feed.SERVICE])
         self._closing.push_async_callback(server.stop, STOP_S)

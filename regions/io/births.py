@@ -27,6 +27,8 @@ class Bear:
     """``module:function``, see ``Entry``."""
     config: bytes
     """Pickled; what the entry is called with."""
+    niceness: int
+    """Added to the host's; a process that is nicer lets others go first."""
     output: PurePath
     """Where its standard output and error go: nothing, unless something is badly wrong."""
 

@@ -88,6 +88,7 @@ class Nursery:
             for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT):
                 signal.signal(number, signal.SIG_DFL)
             self._join(os.getpid(), bear.group)
+            os.nice(bear.niceness)
             redirected(bear)
             code = entry(bear.entry)(pickle.loads(bear.config))
         except BaseException:  # noqa: BLE001 - whatever it is, a child must not run on as a second forkserver

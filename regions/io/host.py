@@ -91,7 +91,7 @@ class Host:
             raise
         return host
 
-    async def start(self, name: str, entry: str, config: object, *, group: str, output: Path) -> int:
+    async def start(self, name: str, entry: str, config: object, *, group: str, niceness: int, output: Path) -> int:
         """Start a process; returns its pid.
 
         Args:
@@ -99,12 +99,13 @@ class Host:
             entry: ``module:function``.
             config: what the function is called with; any value that pickles.
             group: who is signalled together.
+            niceness: added to the host's; others go first.
             output: where its standard output and error go.
         """
         assert self.state(name) is State.DEAD, f"{name} lives: nothing is started twice"
         waiting: asyncio.Future[Born] = asyncio.get_running_loop().create_future()
         self._births[name] = waiting
-        self._writer.write(framed(Bear(name, group, entry, pickle.dumps(config), output)))
+        self._writer.write(framed(Bear(name, group, entry, pickle.dumps(config), niceness, output)))
         try:
             async with asyncio.timeout(BIRTH_S):
                 born = await waiting

@@ -20,6 +20,8 @@ ENTRIES: Mapping[Part, str] = {
     Part.CONTROL_PLANE: "control_plane.io.process:main",
     Part.NODE: "nodes.io.process:main",
 }
+NODE_NICENESS = 5
+"""Store and control planes would have machines of their own, where they never wait behind what nodes do."""
 MODULES = tuple(entry.partition(":")[0] for entry in ENTRIES.values())
 
 
@@ -48,7 +50,14 @@ class Processes:
             folder = self._folder / member.folder
             folder.mkdir(parents=True, exist_ok=True)
             config = self._config(member, folder)
-            await self.host.start(member.name, ENTRIES[member.part], config, group=member.group, output=folder / OUTPUT)
+            await self.host.start(
+                member.name,
+                ENTRIES[member.part],
+                config,
+                group=member.group,
+                niceness=NODE_NICENESS if member.part is Part.NODE else 0,
+                output=folder / OUTPUT,
+            )
 
     def in_state(self, state: State, who: Iterable[Member]) -> list[Member]:
         """List those that are in a state now."""

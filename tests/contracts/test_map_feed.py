@@ -36,7 +36,7 @@ class Leader:
 
     def __init__(self) -> None:
         self.map = FleetMap(FLEET)
-        self.feed = MapFeed(self.map, lambda: 0)
+        self.feed = MapFeed(self.map, lambda: 0, gap_s=0)
 
     def place(self) -> None:
         """Give the map its first content."""
@@ -163,3 +163,22 @@ async def test_resolve_names_both_holders(leader: Leader, line: aio.Channel) -> 
         FLEET.node(NodeId("fra1-c1")).endpoint,
         FLEET.node(NodeId("ams1-c1")).endpoint,
     )
+
+
+async def test_a_busy_leader_tells_the_first_step_at_once_and_those_that_follow_closely_together() -> None:
+    leader = Leader()
+    leader.feed = MapFeed(leader.map, lambda: 0, gap_s=0.2)
+    leader.place()
+    steps = leader.feed.watch(None)
+    await anext(steps)
+    told = []
+    for epoch in (2, 3, 4):
+        leader.step(epoch=epoch)
+        if epoch == 2:
+            told.append(pb.WatchResponse.FromString(await anext(steps)).delta)
+        else:
+            await asyncio.sleep(0)
+    told.append(pb.WatchResponse.FromString(await anext(steps)).delta)
+    assert [(delta.base.n, delta.revision.n) for delta in told] == [(1, 2), (2, 4)]
+    await steps.aclose()
+    await leader.feed.close()

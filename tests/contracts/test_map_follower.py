@@ -42,7 +42,7 @@ class Source:
     def __init__(self, here: ControlPlane) -> None:
         self.here = here
         self.map = FleetMap(FLEET)
-        self.feed = MapFeed(self.map, lambda: 0)
+        self.feed = MapFeed(self.map, lambda: 0, gap_s=0)
         self._server: Server | None = None
 
     async def start(self) -> None:

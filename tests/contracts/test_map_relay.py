@@ -34,7 +34,7 @@ class Served:
     def __init__(self) -> None:
         self.map = FleetMap(FLEET)
         self.map.replace_all(Revision(1, 1, 1), [held(0, epoch=1), held(1, epoch=1)], {})
-        self.feed = MapFeed(self.map, lambda: 0)
+        self.feed = MapFeed(self.map, lambda: 0, gap_s=0)
 
     async def start(self) -> None:
         at = FLEET.control_plane(LEADER)

@@ -54,7 +54,7 @@ class ScriptedControlPlane(pb_grpc.NodeServiceServicer):
         self._here = topology.control_planes[0]
         self._server: Server | None = None
         self.map = FleetMap(topology)
-        self.feed = MapFeed(self.map, lambda: 0)
+        self.feed = MapFeed(self.map, lambda: 0, gap_s=0)
         self.disks: dict[NodeId, str] = {}
         self.copies: dict[tuple[NodeId, ShardId], pb.CopyReport] = {}
         self.sights: dict[tuple[NodeId, str], pb.Observation] = {}

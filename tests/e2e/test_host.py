@@ -30,7 +30,12 @@ async def host(tmp_path: Path) -> AsyncIterator[Host]:
 async def begin(host: Host, names: Sequence[str], tmp_path: Path, what: str = "wait") -> list[int]:
     return [
         await host.start(
-            name, f"{SLEEPER}:{what}", host.life_fd, group=name.split("-")[0], output=tmp_path / name / "output.log"
+            name,
+            f"{SLEEPER}:{what}",
+            host.life_fd,
+            group=name.split("-")[0],
+            niceness=3,
+            output=tmp_path / name / "output.log",
         )
         for name in names
     ]
@@ -90,7 +95,7 @@ async def main():
     host = await Host.open(folder / "forkserver.log", ["tests.e2e.sleeper"])
     for name in ("fra1-c1", "ams1-c1"):
         entry = "tests.e2e.sleeper:wait"
-        pid = await host.start(name, entry, host.life_fd, group=name[:4], output=folder / "output.log")
+        pid = await host.start(name, entry, host.life_fd, group=name[:4], niceness=0, output=folder / "output.log")
         print(pid, host.started_ticks(name), flush=True)
     host.signal(["ams1-c1"], signal.SIGSTOP)
     print("ready", flush=True)

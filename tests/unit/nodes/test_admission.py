@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.errors import OverloadedError
-from nodes.admission import USUAL_LIMITS, Admission, Limits
+from nodes.admission import REMEMBERED, USUAL_LIMITS, Admission, Limits
 from nodes.shedding import Work
 
 SMALL = Limits(
@@ -165,10 +165,10 @@ def test_on_a_node_full_of_commands_a_command_is_refused() -> None:
 
 def test_tenants_that_rest_are_forgotten() -> None:
     door = Admission[str](SMALL)
-    for number in range(200):
+    for number in range(3 * REMEMBERED):
         offer(door, f"tenants/eu/t{number}", "x", now=float(number))
         door.next()
-    assert door.tenants <= 3
+    assert door.tenants <= REMEMBERED + 1
 
 
 def test_a_tenant_in_debt_is_not_forgotten() -> None:
