@@ -112,6 +112,8 @@ class NodeDriver:
         self._gone: list[ShardId] = []
         self._term = 0
         self._forgetful: list[Callable[[], None]] = []
+        self._peers: dict[ShardId, frozenset[NodeId]] = {}
+        """By shard, the nodes that its copy talks with."""
         self._partners: frozenset[NodeId] | None = None
         self._pulse = Pulse(
             node=node,
@@ -168,8 +170,7 @@ class NodeDriver:
     def partners(self) -> frozenset[NodeId]:
         """Name the nodes that this one must have a stream with now; asked again after every change."""
         if self._partners is None:
-            found = frozenset(peer for holding in self._holdings.values() for peer in holding.partners())
-            self._partners = found - {self.node}
+            self._partners = frozenset[NodeId]().union(*self._peers.values()) - {self.node}
         return self._partners
 
     def look(self) -> None:
@@ -362,7 +363,9 @@ class NodeDriver:
 
     def _changed(self, holding: Holding) -> None:
         """Bring leases, timed waits and the shard's own record up to date."""
-        shard, self._partners = holding.shard, None
+        shard, peers = holding.shard, frozenset(holding.partners())
+        if peers != self._peers.get(shard):
+            self._peers[shard], self._partners = peers, None
         if holding.desk.waiting.timed:
             self._waiting[shard] = holding
         else:
@@ -389,6 +392,7 @@ class NodeDriver:
     def _set_aside(self, holding: Holding) -> None:
         """Move a damaged copy that no record counts on out of the way; the next one is a new copy (I9)."""
         del self._holdings[holding.shard]
+        self._peers.pop(holding.shard, None)
         self._partners = None
         holding.stop()
         self._gone.append(holding.shard)

@@ -34,7 +34,7 @@ class LoopClock:
 
     def now(self) -> float:
         """Return seconds since boot."""
-        return boottime_s()
+        return time.clock_gettime(time.CLOCK_BOOTTIME)
 
     def wall_ms(self) -> int:
         """Return milliseconds since 1970."""

@@ -1,8 +1,8 @@
 """What this node reports: the whole of it once per stream, then only what changed, each stream at its own pace."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from core.assignments import Fence
 from core.fleet_map import Revision
@@ -62,8 +62,9 @@ class Health:
     """Not empty: the node asks to be relieved."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Seen:
+class Seen(NamedTuple):
+    """What is seen of one target now."""
+
     sight: Sight
     silent_ms: int
     paired: bool
@@ -104,17 +105,14 @@ class ReportBook:
         self._copies: dict[ShardId, CopyView] = {}
         self._pages: list[Page] = []
         self._complained = ""
+        self.highest = Fence(0, 0)
+        """The highest (incarnation, epoch) among the copies (C10)."""
 
     def page(self) -> Page:
         """Make the page of one more stream."""
         page = Page()
         self._pages.append(page)
         return page
-
-    @property
-    def highest(self) -> Fence:
-        """The highest (incarnation, epoch) among the copies (C10)."""
-        return max((view.fence for view in self._copies.values()), default=Fence(0, 0))
 
     def collect(self) -> None:
         """Take what changed since the last time, for every stream."""
@@ -123,6 +121,8 @@ class ReportBook:
         self._copies.update(changed)
         for shard in gone:
             self._copies.pop(shard, None)
+        if changed or gone:
+            self.highest = max((view.fence for view in self._copies.values()), default=Fence(0, 0))
         fresh = set(changed)
         if self.health.complaint != self._complained:
             self._complained = self.health.complaint
@@ -131,9 +131,20 @@ class ReportBook:
             page.copies = (page.copies | fresh) - gone
             page.gone = (page.gone | gone) - fresh
 
-    def compose(
-        self, page: Page, sightings: Iterable[tuple[NodeId | ControlPlaneId, Sighting]], revision: Revision
-    ) -> pb.ReportRequest:
+    def seen(self, sightings: Iterable[tuple[NodeId | ControlPlaneId, Sighting]]) -> Mapping[str, Seen]:
+        """Judge what probes and partners show, once for all streams."""
+        now, timers = self._clock.now(), self._timers
+        seen: dict[str, Seen] = {
+            target: Seen(sighting.sight(now, timers), round(sighting.silent_s(now) * 1000), False)
+            for target, sighting in sightings
+        }
+        for partner in self._driver.observations():
+            silent_s = timers.silence_s if partner.missed else partner.silent_ms / 1000
+            sight = judged(silent_s, refused=partner.refused, beat_s=timers.heartbeat_s, timers=timers)
+            seen[partner.node] = Seen(sight, partner.silent_ms, partner.missed or partner.refused)
+        return seen
+
+    def compose(self, page: Page, seen: Mapping[str, Seen], revision: Revision) -> pb.ReportRequest:
         """Write a stream's next message."""
         complete = not page.started
         if complete:
@@ -151,7 +162,7 @@ class ReportBook:
             process_id=self.process_id,
             sequence=page.sequence,
             complete=complete,
-            observations=self._news(page, sightings),
+            observations=self._news(page, seen),
             copies=[copy_report(self._copies[shard], self._complained) for shard in told],
             gone=gone,
             load=self.health.load,
@@ -161,30 +172,17 @@ class ReportBook:
             map=revision_to_pb(revision, self._fleet),
         )
 
-    def stirred(self, page: Page, sightings: Iterable[tuple[NodeId | ControlPlaneId, Sighting]]) -> bool:
+    def stirred(self, page: Page, seen: Mapping[str, Seen]) -> bool:
         """Say whether a copy changed, or something is seen otherwise than this stream was told: that can't wait."""
         if page.copies or page.gone:
             return True
-        return any(page.told.get(target) != seen.sight for target, seen in self._seen(sightings).items())
+        return any(page.told.get(target) != one.sight for target, one in seen.items())
 
-    def _news(self, page: Page, sightings: Iterable[tuple[NodeId | ControlPlaneId, Sighting]]) -> list[pb.Observation]:
-        everything = self._seen(sightings)
+    def _news(self, page: Page, seen: Mapping[str, Seen]) -> list[pb.Observation]:
         news = [
-            observation(target, seen.sight, silent_ms=seen.silent_ms, paired=seen.paired)
-            for target, seen in everything.items()
-            if seen.sight is not Sight.ALIVE or page.told.get(target) != seen.sight
+            observation(target, one.sight, silent_ms=one.silent_ms, paired=one.paired)
+            for target, one in seen.items()
+            if one.sight is not Sight.ALIVE or page.told.get(target) != one.sight
         ]
-        page.told = {target: seen.sight for target, seen in everything.items()}
+        page.told = {target: one.sight for target, one in seen.items()}
         return news
-
-    def _seen(self, sightings: Iterable[tuple[NodeId | ControlPlaneId, Sighting]]) -> dict[str, _Seen]:
-        now, timers = self._clock.now(), self._timers
-        seen: dict[str, _Seen] = {
-            target: _Seen(sighting.sight(now, timers), round(sighting.silent_s(now) * 1000), paired=False)
-            for target, sighting in sightings
-        }
-        for partner in self._driver.observations():
-            silent_s = timers.silence_s if partner.missed else partner.silent_ms / 1000
-            sight = judged(silent_s, refused=partner.refused, beat_s=timers.heartbeat_s, timers=timers)
-            seen[partner.node] = _Seen(sight, partner.silent_ms, paired=partner.missed or partner.refused)
-        return seen

@@ -158,14 +158,14 @@ class Reporter:
     def _tell(self, streams: Iterable[_Stream]) -> None:
         """Write the messages that are due, or have something that can't wait."""
         self._collect()
-        sightings = self._sightings()
+        seen = self._book.seen(self._sightings())
         for stream in streams:
             quiet = QUIET_BEATS if stream.control_plane == self._control_planes.leader else FOLLOWER_BEATS
             due = stream.beats % quiet == 0
             stream.beats += 1
             room = stream.page.sequence - stream.answered < UNANSWERED_MAX
-            if room and (due or self._book.stirred(stream.page, sightings)):
-                stream.out.put(self._book.compose(stream.page, sightings, self._revision()))
+            if room and (due or self._book.stirred(stream.page, seen)):
+                stream.out.put(self._book.compose(stream.page, seen, self._revision()))
 
     def _collect(self) -> None:
         """Ask the driver for news, once for all streams."""

@@ -69,7 +69,7 @@ class Desk:
 
     def say(self, page: Page) -> pb.ReportRequest:
         self.book.collect()
-        return self.book.compose(page, [(PROBED, self.sighting)], Revision(1, 1, 1))
+        return self.book.compose(page, self.book.seen([(PROBED, self.sighting)]), Revision(1, 1, 1))
 
 
 def test_the_first_message_is_complete_and_the_next_one_holds_news_only() -> None:
