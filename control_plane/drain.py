@@ -1,11 +1,12 @@
 """Empties a data center by plan, never through one copy (I13).
 
-Standbys are swapped away; primaries change roles with their standbys elsewhere, and what is then a standby is swapped
-away like the rest. Both copies of a shard never move together, because a shard has one order at a time.
+Primaries change roles with their standbys elsewhere; then all that is left are standbys, and they are swapped away.
+Both copies of a shard never move together, because a shard has one order at a time.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import islice
 
 from control_plane.loads import Certificate
 from control_plane.movements import Wish
@@ -48,23 +49,30 @@ def preview(dc: DcId, situation: Situation) -> Preview:
 
 
 def wishes(dc: DcId, cause: str, situation: Situation) -> Iterator[Wish]:
-    """Name the next orders of a drain; the caller takes as many as there are slots."""
+    """Name the next orders of a drain: roles first, and nothing copied meanwhile, because writers wait for them.
+
+    The caller takes as many as there are slots.
+    """
     reason = f"{dc} is drained"
-    swaps = SWAPS_MAX - situation.movements.count(cause, Order.SWAP)
-    switchovers = SWITCHOVERS_MAX - situation.movements.count(cause, Order.SWITCHOVER)
-    for assignment in situation.catalog.followed_in(dc):
-        if swaps <= 0:
-            break
-        wish = situation.swap(assignment, cause, reason) if situation.free(assignment) else None
-        if wish is not None and wish.target is not None and situation.movements.learns(wish.target):
-            swaps -= 1
-            yield wish
+    under_way = situation.movements.count(cause, Order.SWITCHOVER)
+    roles = list(islice(_roles(dc, cause, reason, situation), max(0, SWITCHOVERS_MAX - under_way)))
+    yield from roles
+    if not roles and not under_way:
+        swaps = SWAPS_MAX - situation.movements.count(cause, Order.SWAP)
+        yield from islice(_standbys(dc, cause, reason, situation), max(0, swaps))
+
+
+def _roles(dc: DcId, cause: str, reason: str, situation: Situation) -> Iterator[Wish]:
     for assignment in situation.catalog.led_in(dc):
-        if switchovers <= 0:
-            break
         wish = situation.switchover(assignment, cause, reason)
         if wish is not None:
-            switchovers -= 1
+            yield wish
+
+
+def _standbys(dc: DcId, cause: str, reason: str, situation: Situation) -> Iterator[Wish]:
+    for assignment in situation.catalog.followed_in(dc):
+        wish = situation.swap(assignment, cause, reason) if situation.free(assignment) else None
+        if wish is not None and wish.target is not None and situation.movements.learns(wish.target):
             yield wish
 
 

@@ -73,8 +73,10 @@ class Mover:
         self._repair(situation)
         for operation in running_drains(office):
             self._take(drain.wishes(_drained(operation), f"operations/{operation.id}", situation), situation)
+        drained = {office.catalog.geography_of(_drained(operation)) for operation in running_drains(office)}
         for book in office.shelf.all(Homecoming):
-            self._bring_home(book, situation)
+            if office.catalog.geography_of(book.dc) not in drained:
+                self._bring_home(book, situation)
 
     def take(self, wish: Wish) -> bool:
         """Take one wish up; False: the shard or a node is busy."""

@@ -42,7 +42,8 @@ from nodes.views import (
 from nodes.world import Tell, World
 
 SNAPSHOT_ENTRIES = 5_000
-PROGRESS_S = 2.0
+PROGRESS_S = 15.0
+"""Nothing is decided by how far a journal has come; each copy told costs its node and every control plane."""
 TENANTS_CACHED = 65_536
 FIRST = Fence(1, 1)
 

@@ -4,6 +4,7 @@ Beside the load, with a client of its own, so that neither waits for the other's
 """
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Coroutine, Mapping
 from itertools import count
 from pathlib import Path
@@ -19,6 +20,10 @@ from core.names import ShardId, TenantName
 
 RETRIES_PER_S = 20_000.0
 """A probe pays for no retry: the budget's pace would be taken for the fleet's."""
+
+
+NICENESS = 5
+"""As much as the nodes': attempts at a dead one, twenty a second for each of its shards, take no time from repair."""
 
 
 class Prober:
@@ -125,4 +130,5 @@ async def work(configuration: Fields, orders: AsyncIterator[Fields]) -> None:
 
 
 if __name__ == "__main__":
+    os.nice(NICENESS)
     serve(work)

@@ -14,6 +14,8 @@ from core.io.loop_grpc.headers import Ending
 
 CONNECT_S = 2.0
 """To a process on the same machine; distance is added by those who call."""
+REFUSED_S = 0.05
+"""After a connection that failed, calls fail the same way for so long without a new attempt: retries come in crowds."""
 AGAIN_S = (0.05, 0.5)
 """Between attempts of ``channel_ready``: the first pause, and the longest."""
 
@@ -37,6 +39,8 @@ class LoopChannel:
         self._port = int(port)
         self._connection: Connection | None = None
         self._connecting: asyncio.Task[Connection] | None = None
+        self._refused: tuple[float, str] = (0.0, "")
+        """Until when calls fail at once, and what they are told."""
         self._is_closed = False
 
     async def __aenter__(self) -> "LoopChannel":
@@ -58,13 +62,17 @@ class LoopChannel:
             return found
         if self._is_closed:
             raise _unavailable("the channel is closed")
+        if asyncio.get_running_loop().time() < self._refused[0]:
+            raise _unavailable(self._refused[1])
         if self._connecting is None:
             self._connecting = asyncio.ensure_future(self._connect())
             self._connecting.add_done_callback(self._connected)
         try:
             return await asyncio.shield(self._connecting)
         except (OSError, TimeoutError) as cause:
-            raise _unavailable(f"failed to connect to {self.endpoint}: {str(cause) or 'no word in time'}") from cause
+            told = f"failed to connect to {self.endpoint}: {str(cause) or 'no word in time'}"
+            self._refused = (asyncio.get_running_loop().time() + REFUSED_S, told)
+            raise _unavailable(told) from cause
 
     def now(self) -> Connection | None:
         """Return the connection if it stands."""
