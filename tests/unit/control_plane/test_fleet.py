@@ -77,6 +77,13 @@ def test_every_exposed_shard_gets_a_second_copy_elsewhere(world: PocketWorld) ->
     assert status.geographies[0].survives_any_loss
 
 
+def test_nothing_is_planned_while_shards_wait_for_a_new_primary(world: PocketWorld) -> None:
+    world.kill_dc(FRA)
+    until(world, lambda: world.types().count("copy.added") > 0, within_s=10.0)
+    types = world.types()
+    assert types.index("evacuation.finished") < types.index("move.started")
+
+
 def test_a_frozen_data_center_is_evacuated_after_the_full_silence_and_not_before(world: PocketWorld) -> None:
     world.freeze_dc(IAD)
     world.run(world.timers.silence_s - 0.05)
@@ -174,6 +181,15 @@ def test_a_drain_empties_a_data_center_without_ever_leaving_one_copy(world: Pock
     assert not world.in_dc(WAW)
     assert not seen_solo
     assert world.lead().data_center(WAW).state is DcState.DRAINED
+
+
+def test_a_drain_changes_all_roles_before_it_copies_anything(world: PocketWorld) -> None:
+    operation = drained(world, WAW)
+    until(world, lambda: world.lead().operation(operation.id).done, within_s=40.0)
+    orders = [event.reasons[0].split()[0] for event in world.events() if event.type == "move.started"]
+    roles = orders.count("SWITCHOVER")
+    assert roles
+    assert orders == ["SWITCHOVER"] * roles + ["SWAP"] * (len(orders) - roles)
 
 
 def test_a_drain_goes_on_under_the_next_leader(world: PocketWorld) -> None:
