@@ -16,8 +16,8 @@ from control_plane.views import Move, MovePlan, Order, Step
 from core.assignments import Assignment, Copy, Switchover, successor
 from core.names import CopyId, DcId, dc_of
 
-SWAPS_MAX = 6
-SWITCHOVERS_MAX = 2
+SWAPS_MAX = 8
+SWITCHOVERS_MAX = 3
 
 
 @dataclass(frozen=True, slots=True)

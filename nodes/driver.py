@@ -42,7 +42,7 @@ from nodes.views import (
 from nodes.world import Tell, World
 
 SNAPSHOT_ENTRIES = 5_000
-PROGRESS_S = 15.0
+PROGRESS_S = 5.0
 """Nothing is decided by how far a journal has come; each copy told costs its node and every control plane."""
 TENANTS_CACHED = 65_536
 FIRST = Fence(1, 1)
@@ -108,6 +108,8 @@ class NodeDriver:
         self._wanted: dict[ShardId, frozenset[NodeId]] = {}
         self._reported: dict[ShardId, CopyView] = {}
         self._touched: set[ShardId] = set()
+        """Shards whose copy stands otherwise than was reported."""
+        self._conditions: dict[ShardId, tuple[object, ...]] = {}
         """Copies whose role, record, learner or complaint may have changed since the last report."""
         self._progress_at = 0.0
         self._gone: list[ShardId] = []
@@ -367,6 +369,10 @@ class NodeDriver:
         shard, peers = holding.shard, frozenset(holding.partners())
         if peers != self._peers.get(shard):
             self._peers[shard], self._partners = peers, None
+        condition = holding.condition()
+        if condition != self._conditions.get(shard):
+            self._conditions[shard] = condition
+            self._touched.add(shard)
         if holding.desk.waiting.timed:
             self._waiting[shard] = holding
         else:
@@ -394,6 +400,7 @@ class NodeDriver:
         """Move a damaged copy that no record counts on out of the way; the next one is a new copy (I9)."""
         del self._holdings[holding.shard]
         self._peers.pop(holding.shard, None)
+        self._conditions.pop(holding.shard, None)
         self._partners = None
         holding.stop()
         self._gone.append(holding.shard)

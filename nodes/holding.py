@@ -125,6 +125,11 @@ class Holding:
             self._view = self.pair.view(serving=self.desk.serving, writes_per_s=rate)
         return self._view
 
+    def condition(self) -> tuple[object, ...]:
+        """Say how the copy stands, as one value that is another when there is something to report."""
+        p = self._state
+        return (p.meta.seen, p.role, p.complaint, p.orphaned, tuple(p.peers), self.desk.serving)
+
     def stop(self) -> None:
         """End the copy's life here."""
         if self._timer is not None:

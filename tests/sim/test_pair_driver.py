@@ -6,7 +6,7 @@ import pytest
 
 from core.errors import NotOwnerError, TwinholdError
 from core.names import NodeId
-from nodes.driver import NodeDriver
+from nodes.driver import PROGRESS_S, NodeDriver
 from nodes.pair_rules import Rules
 from nodes.subscription import Subscription
 from nodes.views import CopyView, EntryStep, Order, Outcome, Role
@@ -61,6 +61,25 @@ def quiet(*, snapshot_entries: int = 10_000, until: float = 1.5) -> Quiet:
     world = Quiet(1, snapshot_entries=snapshot_entries)
     world.time.run(until)
     return world
+
+
+def test_a_copy_that_begins_to_serve_is_reported_at_once_and_not_with_the_next_whole_report() -> None:
+    world = quiet()
+    old, new = world.primary, world.standby
+    told: dict[NodeId, CopyView] = {}
+
+    def listen() -> bool:
+        for node in (old, new):
+            for view in world.driver(node).report(complete=False):
+                told[node] = view
+        return new in told and told[new].serving and old in told and told[old].role is Role.STANDBY
+
+    listen()
+    world.order(Order.SWITCHOVER)
+    until = world.time.now + PROGRESS_S / 2
+    while not listen():
+        assert world.time.now < until, f"only {told} is told"
+        world.time.run(world.time.now + 0.02)
 
 
 def test_a_switchover_fails_no_write_and_changes_roles() -> None:
