@@ -42,11 +42,15 @@ class Progress:
     leader: str
     shards_sync: int
     shards: int
+    informed: int
+    """Control planes whose map has every shard."""
+    control_planes: int
 
     @property
     def whole(self) -> bool:
-        """Say whether everything serves, one leads, and every shard has two copies."""
-        return self.ready == self.processes and bool(self.leader) and self.shards_sync == self.shards
+        """Say whether everything serves, one leads, every shard has two copies, and all control planes know where."""
+        placed = self.shards_sync == self.shards and self.informed == self.control_planes
+        return self.ready == self.processes and bool(self.leader) and placed
 
     def __str__(self) -> str:
         if self.ready < self.processes:
@@ -203,6 +207,8 @@ class Fleet:
             leader="" if status is None else status.leader,
             shards_sync=0 if status is None else status.shards_sync,
             shards=self.topology.shards,
+            informed=0 if status is None else await self._questions.informed(),
+            control_planes=len(self.topology.control_planes),
         )
 
     def _missing(self, progress: Progress) -> str:

@@ -8,7 +8,7 @@ from core.errors import UnavailableError
 from core.io.dial import channel
 from core.io.status import error_of
 from core.names import DcId
-from core.topology import Topology
+from core.topology import ControlPlane, Topology
 from twinhold.v1 import control_plane_service_pb2 as status_pb
 from twinhold.v1 import control_plane_service_pb2_grpc as status_rpc
 from twinhold.v1 import store_service_pb2 as store_pb
@@ -30,15 +30,17 @@ class Questions:
         """Ask how the fleet is; the leader's own view if it can be had, None when nobody answers."""
         second_hand = None
         for control_plane in self._topology.control_planes:
-            stub = status_rpc.ControlPlaneServiceStub(self._channel(control_plane.endpoint))
-            try:
-                answer = await stub.GetFleetStatus(status_pb.GetFleetStatusRequest(), timeout=CALL_S)
-            except aio.AioRpcError:
-                continue
-            if answer.leader == control_plane.id:
+            answer = await self._ask(control_plane)
+            if answer is not None and answer.leader == control_plane.id:
                 return answer
             second_hand = second_hand or answer
         return second_hand
+
+    async def informed(self) -> int:
+        """Count the control planes whose map has every shard."""
+        answers = [await self._ask(control_plane) for control_plane in self._topology.control_planes]
+        counts = [one.shards_sync + one.shards_solo + one.shards_down for one in answers if one is not None]
+        return counts.count(self._topology.shards)
 
     async def tell_sites(self, living: Sequence[DcId]) -> None:
         """Tell the store which vote sites live: it stands for them.
@@ -57,6 +59,13 @@ class Questions:
         """Hang up."""
         for dialled in self._channels.values():
             await dialled.close(None)
+
+    async def _ask(self, control_plane: ControlPlane) -> status_pb.GetFleetStatusResponse | None:
+        stub = status_rpc.ControlPlaneServiceStub(self._channel(control_plane.endpoint))
+        try:
+            return await stub.GetFleetStatus(status_pb.GetFleetStatusRequest(), timeout=CALL_S)
+        except aio.AioRpcError:
+            return None
 
     def _channel(self, endpoint: str) -> aio.Channel:
         if endpoint not in self._channels:
