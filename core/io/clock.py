@@ -34,7 +34,7 @@ class LoopClock:
 
     def now(self) -> float:
         """Return seconds since boot."""
-        return time.clock_gettime(time.CLOCK_BOOTTIME)
+        return boottime_s()
 
     def wall_ms(self) -> int:
         """Return milliseconds since 1970."""

@@ -26,8 +26,3 @@ def channel(endpoint: str) -> aio.Channel:
     """Open a channel to ``host:port``, with a connection of its own; the caller closes it."""
     # It has what generated stubs use of gRPC's interface, and is no subclass of it.
     return cast(aio.Channel, LoopChannel(endpoint, BULK_BYTES_MAX))
-
-
-def gone(error: grpc.RpcError) -> bool:
-    """Say whether a call failed because the peer's process is not there."""
-    return isinstance(error, aio.AioRpcError) and error.code() is grpc.StatusCode.UNAVAILABLE

@@ -183,6 +183,12 @@ async def test_both_sides_talk_at_once_and_say_when_they_have_done(pair: tuple[s
         assert await call.read() is END
 
 
+async def test_many_requests_get_one_answer() -> None:
+    async with ends(THEIRS, OURS) as both:
+        call = both.channel.stream_unary("/test.Service/Gather", None, None)(iter([b"a", b"b", b"c"]))
+        assert await call == b"a+b+c"
+
+
 async def test_messages_larger_than_every_window_arrive_whole(pair: tuple[str, str]) -> None:
     large = bytes(range(256)) * (3 * 1024 * 4)
     async with ends(*pair) as both:

@@ -57,8 +57,8 @@ class LoopChannel:
         Raises:
             AioRpcError: nobody answers there, or the channel is closed.
         """
-        found = self._connection
-        if found is not None and not found.is_leaving:
+        found = self.now()
+        if found is not None:
             return found
         if self._is_closed:
             raise _unavailable("the channel is closed")
@@ -108,23 +108,13 @@ class LoopChannel:
         """Make a method of one request and one answer."""
         return partial(self._unary, method, request_serializer or bytes, response_deserializer or bytes)
 
-    def unary_stream(
-        self, method: str, request_serializer: Serializer, response_deserializer: Deserializer, **_: bool
-    ) -> Callable[..., Call]:
-        """Make a method of one request and many answers."""
-        return partial(self._streaming, method, request_serializer or bytes, response_deserializer or bytes)
-
-    def stream_unary(
-        self, method: str, request_serializer: Serializer, response_deserializer: Deserializer, **_: bool
-    ) -> Callable[..., Call]:
-        """Make a method of many requests and one answer."""
-        return partial(self._streaming, method, request_serializer or bytes, response_deserializer or bytes)
-
     def stream_stream(
         self, method: str, request_serializer: Serializer, response_deserializer: Deserializer, **_: bool
     ) -> Callable[..., Call]:
-        """Make a method of many requests and many answers."""
+        """Make a method of many answers; its calls are made with the one request, or with None and then write."""
         return partial(self._streaming, method, request_serializer or bytes, response_deserializer or bytes)
+
+    unary_stream = stream_stream
 
     def _unary(
         self, method: str, serialize: Callable[[Any], bytes], parse: Callable[[bytes], Any], request: Any, **how: Any
