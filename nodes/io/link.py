@@ -196,9 +196,6 @@ class Link:
             await self._ride(replicate_over(line))
         except ENDED:
             return
-        except asyncio.CancelledError:
-            if _ending():
-                raise
         finally:
             await line.close(None)
 
@@ -220,12 +217,6 @@ class Link:
             await stream.carry(read, write, accepted)
         finally:
             self._lose(stream)
-
-
-def _ending() -> bool:
-    """Tell the end of this task from a call that was cancelled here: gRPC raises the same for both."""
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
 
 
 async def _next(call: aio.StreamStreamCall[bytes, pb.ReplicateResponse]) -> pb.Frame | None:
