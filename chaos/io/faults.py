@@ -29,17 +29,17 @@ async def knock(endpoint: str) -> Canary:
     try:
         async with asyncio.timeout(CANARY_S):
             reader, writer = await asyncio.open_connection(host, port)
-    except ConnectionRefusedError:
-        return Canary.REFUSED
     except TimeoutError:
         return Canary.SILENT
+    except OSError:  # refused; or reset in between, by a process that dies at this very moment
+        return Canary.REFUSED
     try:
         writer.write(HTTP2_HELLO)
         async with asyncio.timeout(CANARY_S):
             return Canary.ANSWERED if await reader.read(1) else Canary.REFUSED
     except TimeoutError:
         return Canary.SILENT
-    except ConnectionResetError:
+    except OSError:
         return Canary.REFUSED
     finally:
         writer.close()
