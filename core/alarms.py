@@ -41,8 +41,10 @@ class Alarms:
 
     def take(self, now: float) -> Callable[[], None] | None:
         """Take the first one that is due out of the heap; None: none is."""
-        if self.next_at() > now:
-            return None
-        alarm = heappop(self._heap)[2]
-        callback, alarm.callback = alarm.callback, None
-        return callback
+        heap = self._heap
+        while heap and heap[0][0] <= now:
+            alarm = heappop(heap)[2]
+            callback, alarm.callback = alarm.callback, None
+            if callback is not None:
+                return callback
+        return None

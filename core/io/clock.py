@@ -4,15 +4,17 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from math import ceil, floor
 
 from core.alarms import Alarm, Alarms
 from core.machine import NEVER
 
+boottime_s: Callable[[], float] = partial(time.clock_gettime, time.CLOCK_BOOTTIME)
+"""Reads the clock that never goes back and goes on while the machine is suspended (monotonic stands still).
 
-def boottime_s() -> float:
-    """Read the clock that never goes back and goes on while the machine is suspended (monotonic stands still)."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
+No function of ours: the clock is read some 500 times a second in a process at rest.
+"""
 
 
 class LoopClock:
@@ -25,16 +27,15 @@ class LoopClock:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
+        self.now = boottime_s
+        """Returns seconds since boot."""
         self.before: Callable[[], None] | None = None
         self.late: Callable[[float], None] | None = None
         self._alarms = Alarms()
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = NEVER
+        self._ringing = False
         self._steps: deque[Callable[[], bool]] = deque()
-
-    def now(self) -> float:
-        """Return seconds since boot."""
-        return boottime_s()
 
     def wall_ms(self) -> int:
         """Return milliseconds since 1970."""
@@ -45,7 +46,8 @@ class LoopClock:
         if when <= boottime_s():
             return self._loop.call_soon(self._run, callback)
         alarm = self._alarms.set(when, callback)
-        self._wind()
+        if not self._ringing:
+            self._wind()
         return alarm
 
     def later(self, callback: Callable[[], None]) -> None:
@@ -72,11 +74,13 @@ class LoopClock:
         """Run what is due; a callback that fails does not take the others with it."""
         now, due, self._timer, self._timer_at = boottime_s(), self._timer_at, None, NEVER
         if self.late is not None:
-            self.late(max(0.0, now - due))
+            self.late(now - due)
+        self._ringing = True
         try:
             while (callback := self._alarms.take(now)) is not None:
                 self._run(callback)
         finally:
+            self._ringing = False
             self._wind()
 
     def _run(self, callback: Callable[[], None]) -> None:
