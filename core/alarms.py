@@ -7,9 +7,9 @@ from heapq import heappop, heappush
 from core.machine import NEVER
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, init=False)
 class Alarm:
-    """A callback that waits."""
+    """A callback that waits; made without a call of ours, because a process sets dozens in a second."""
 
     callback: Callable[[], None] | None
 
@@ -28,7 +28,8 @@ class Alarms:
     def set(self, when: float, callback: Callable[[], None]) -> Alarm:
         """Add one."""
         self._count += 1
-        alarm = Alarm(callback)
+        alarm = Alarm()
+        alarm.callback = callback
         heappush(self._heap, (when, self._count, alarm))
         return alarm
 

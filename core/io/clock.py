@@ -5,7 +5,6 @@ import time
 from collections import deque
 from collections.abc import Callable
 from functools import partial
-from math import ceil, floor
 
 from core.alarms import Alarm, Alarms
 from core.machine import NEVER
@@ -43,11 +42,11 @@ class LoopClock:
 
     def call_at(self, when: float, callback: Callable[[], None]) -> Alarm | asyncio.Handle:
         """Run ``callback`` once ``now() >= when``."""
-        if when <= boottime_s():
+        if when <= self.now():
             return self._loop.call_soon(self._run, callback)
         alarm = self._alarms.set(when, callback)
-        if not self._ringing:
-            self._wind()
+        if not self._ringing and (at := self._alarms.next_at()) != self._timer_at:
+            self._wind(at)
         return alarm
 
     def later(self, callback: Callable[[], None]) -> None:
@@ -60,28 +59,32 @@ class LoopClock:
         if len(self._steps) == 1:
             self._loop.call_soon(self._turn)
 
-    def _wind(self) -> None:
-        """Set the loop's timer for the next alarm, if that is another one than before."""
-        at = self._alarms.next_at()
-        if at == self._timer_at:
-            return
+    def _wind(self, at: float) -> None:
+        """Set the loop's timer, so that it does not wake too early: that would cost a second wake-up.
+
+        uvloop's own clock stands on the last whole millisecond, and it rounds waits to whole ones.
+        """
         if self._timer is not None:
             self._timer.cancel()
-        self._timer_at = at
-        self._timer = None if at == NEVER else self._loop.call_later(_wait_s(at), self._ring)
+        self._timer, self._timer_at = None, at
+        if at != NEVER:
+            left_ms = (at - self.now()) * 1000
+            wait_ms = int(time.monotonic() * 1000 % 1 + left_ms) + 1
+            self._timer = self._loop.call_later(wait_ms / 1000, self._ring)
 
     def _ring(self) -> None:
-        """Run what is due; a callback that fails does not take the others with it."""
-        now, due, self._timer, self._timer_at = boottime_s(), self._timer_at, None, NEVER
+        """Run what is due, and wind once for all that it sets; one that fails does not take the others with it."""
+        now, self._timer, self._ringing = self.now(), None, True
         if self.late is not None:
-            self.late(now - due)
-        self._ringing = True
+            self.late(now - self._timer_at)
         try:
             while (callback := self._alarms.take(now)) is not None:
-                self._run(callback)
+                if self.before is not None:
+                    self.before()
+                callback()
         finally:
             self._ringing = False
-            self._wind()
+            self._wind(self._alarms.next_at())
 
     def _run(self, callback: Callable[[], None]) -> None:
         if self.before is not None:
@@ -98,12 +101,3 @@ class LoopClock:
                 self._loop.call_soon(self._turn)
         if goes_on:
             self.soon(step)
-
-
-def _wait_s(when: float) -> float:
-    """Say how long the loop must wait so that it does not wake too early: that would cost a second wake-up.
-
-    uvloop's own clock stands on the last whole millisecond, and it rounds waits to whole ones.
-    """
-    now = time.monotonic()
-    return max(0, ceil((now + when - boottime_s()) * 1000) - floor(now * 1000)) / 1000
