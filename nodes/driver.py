@@ -17,7 +17,7 @@ from core.topology import Topology
 from nodes.app_table import AppTable
 from nodes.control_port import Control
 from nodes.desk import not_owner
-from nodes.frames import Frame, Heartbeat, HeartbeatReply, Invite, Message
+from nodes.frames import Frame, Heartbeat, HeartbeatReply, Invite, ShardMessage
 from nodes.holding import Holding, blank
 from nodes.ledger import SHARD_PREFIX, STORED_BYTES_MAX, Submitted
 from nodes.link import LinkTable
@@ -153,10 +153,16 @@ class NodeDriver:
 
     def message(self, peer: NodeId, frame: Frame) -> None:
         """Take a frame from a peer, from either channel."""
-        self._pulse.look()
-        self._pulse.heard(peer)
+        link = self._pulse.heard(peer)
         for message in frame.messages:
-            self._message(peer, message)
+            match message:
+                case Heartbeat():
+                    self._pulse.asked(link, message)
+                case HeartbeatReply():
+                    if self._pulse.granted(link, message) and self._waiting:
+                        self._leases_grew()
+                case _:
+                    self._shard_message(peer, message)
 
     def link_up(self, peer: NodeId) -> None:
         """Note that the stream to a peer stands; what was sent before may be lost."""
@@ -292,14 +298,7 @@ class NodeDriver:
             "orphaned_total": sum(view.orphaned for view in views),
         }
 
-    def _message(self, peer: NodeId, message: Message) -> None:
-        if isinstance(message, Heartbeat):
-            self._pulse.asked(peer, message)
-            return
-        if isinstance(message, HeartbeatReply):
-            if self._pulse.granted(peer, message):
-                self._leases_grew()
-            return
+    def _shard_message(self, peer: NodeId, message: ShardMessage) -> None:
         holding = self._holdings.get(message.shard)
         if holding is None and isinstance(message, Invite):
             holding = self._hold(self._new_copy(message.shard))
@@ -330,6 +329,7 @@ class NodeDriver:
         A jump often means that this machine is busy, and a long turn would make the next one.
         """
         thawed = [holding for holding in self._holdings.values() if holding.pair.thaw()]
+        self._links.judge_anew()
 
         def one() -> bool:
             if thawed:
@@ -366,6 +366,7 @@ class NodeDriver:
 
     def _changed(self, holding: Holding) -> None:
         """Bring leases, timed waits and the shard's own record up to date."""
+        self._links.judge_anew()
         shard, peers = holding.shard, frozenset(holding.partners())
         if peers != self._peers.get(shard):
             self._peers[shard], self._partners = peers, None

@@ -245,7 +245,7 @@ class Holding:
         """Do what the new state allows: apply, answer, admit, tell."""
         p = self._state
         self._changes = p.changes
-        key = (p.role, p.restarted, p.meta_version, p.complaint, p.thawed, p.ahead, len(p.peers))
+        key = (p.role, p.restarted, p.meta_version, p.dirty, p.complaint, p.thawed, p.ahead, len(p.peers))
         if key != self._key:
             self._key = key
             self._role_changed()

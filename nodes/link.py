@@ -2,6 +2,9 @@
 
 I6, the half about reads: a lease counts from when it was asked for, by the asker's clock, for L (1 - rho); its grantor
 counts it from when it answered, by its own clock, for L (1 + rho). Write safety never rests on any of this.
+
+What is refused is judged when a peer's list comes, and again whenever a copy stands otherwise than before
+(``judge_anew``), not at every heartbeat: an answer that is given always equals the one that would be judged now.
 """
 
 from collections.abc import Callable, Iterable
@@ -37,6 +40,8 @@ class Link:
     """The peer has answered a heartbeat of this version, so it holds the list."""
     their_version: int = 0
     their_wanted: tuple[tuple[ShardId, Fence], ...] = ()
+    refused_now: tuple[ShardId, ...] | None = None
+    """What of the peer's list is not granted; None: it must be judged before the next answer."""
     replied: float = NEVER_HEARD
     owed: Heartbeat | None = None
     """A heartbeat of the peer that is answered with our next one: nothing in it is new to us."""
@@ -44,6 +49,8 @@ class Link:
     """Heartbeats answered at once since the link came up, so that its round trip can be measured."""
     held: dict[ShardId, tuple[Fence, float]] = field(default_factory=dict)
     trips_s: list[float] = field(default_factory=list)
+    measured: bool = False
+    """Its round trip has been told since it came up."""
 
     def want(self, shard: ShardId, fence: Fence | None) -> None:
         """Ask for a shard's lease from the next heartbeat on; None: no longer."""
@@ -66,18 +73,19 @@ class Link:
         """
         return m.wanted is None and m.version == self.their_version and self.answered > 2 * TRIPS_MEASURED
 
-    def asked(self, m: Heartbeat, now: float, grants: Callable[[ShardId, Fence], bool]) -> HeartbeatReply:
+    def asked(self, m: Heartbeat, now: float, grants: Callable[[ShardId, NodeId, Fence], bool]) -> HeartbeatReply:
         """Answer a peer's heartbeat: everything on its list is granted, except what is named.
 
         It may be given a beat after the heartbeat came, so it is no sign of life: whoever takes the frame notes that.
         """
         if m.wanted is not None:
-            self.their_version, self.their_wanted = m.version, m.wanted
+            self.their_version, self.their_wanted, self.refused_now = m.version, m.wanted, None
         if m.version != self.their_version:
             return HeartbeatReply(m.sent_at, 0, ())
         self.replied = now
-        refused = tuple(shard for shard, fence in self.their_wanted if not grants(shard, fence))
-        return HeartbeatReply(m.sent_at, m.version, refused)
+        if self.refused_now is None:
+            self.refused_now = tuple(s for s, fence in self.their_wanted if not grants(s, self.peer, fence))
+        return HeartbeatReply(m.sent_at, m.version, self.refused_now)
 
     def granted(self, m: HeartbeatReply, now: float) -> bool:
         """Take the answer to a heartbeat; says whether any lease was won or prolonged."""
@@ -89,11 +97,12 @@ class Link:
         self.known = True
         if len(self.trips_s) < TRIPS_MEASURED:
             self.trips_s.append(now - m.sent_at)
-        until = m.sent_at + lease_held_s(self.timers)
+        until, held = m.sent_at + lease_held_s(self.timers), self.held
         for shard, fence in self.wanted.items():
-            before = self.held.get(shard)
-            if shard not in m.refused and (before is None or before[0] != fence or before[1] < until):
-                self.held[shard] = (fence, until)
+            if shard in m.refused:
+                continue
+            if shard not in held or held[shard][1] < until or held[shard][0] != fence:
+                held[shard] = (fence, until)
         return bool(self.wanted)
 
     def carry(self, shard: ShardId, old: Fence, new: Fence) -> None:
@@ -135,6 +144,11 @@ class LinkTable:
     def drop(self, peer: NodeId) -> None:
         """Forget a link that nothing needs; its grants must have run out."""
         self._links.pop(peer, None)
+
+    def judge_anew(self) -> None:
+        """Note that a copy stands otherwise than before: whose lease is refused is judged before the next answer."""
+        for link in self._links.values():
+            link.refused_now = None
 
     def jumped(self, step_s: float, now: float) -> None:
         """Restart every silence after a step of L/4; above L, no lease is held any more either."""

@@ -69,10 +69,11 @@ class Pulse:
         self._beating: Timer | None = None
         self._looking: Timer | None = None
         self._listening: Timer | None = None
+        self._jump_s = timers.jump_s
+        self._looked_s = LOOKED_RATIO * timers.heartbeat_s
         self._seen_at = clock.now()
         self._beat_at = self._silence_told_at = NEVER_HEARD
         self._silence_told: frozenset[NodeId] = frozenset()
-        self._measured: set[NodeId] = set()
         self._met: tuple[NodeId, ...] = ()
         """The partners that got the last heartbeat."""
 
@@ -91,9 +92,9 @@ class Pulse:
         """Compare the clock with the last turn's, before old observations are acted upon."""
         now = self._clock.now()
         step_s, self._seen_at = now - self._seen_at, now
-        if step_s > self._timers.jump_s:
+        if step_s > self._jump_s:
             self._jump(step_s)
-        if self._looking is not None and now >= self._beat_at - LOOKED_RATIO * self._timers.heartbeat_s:
+        if self._looking is not None and now >= self._beat_at - self._looked_s:
             self._looking.cancel()
             self._looking = None
 
@@ -102,33 +103,31 @@ class Pulse:
         link = self._links.watch(peer, self._clock.now())
         link.up, link.refused, link.known = True, False, False
         link.trips_s.clear()
-        link.owed, link.answered = None, 0
-        self._measured.discard(peer)
+        link.owed, link.answered, link.measured = None, 0, False
 
     def down(self, peer: NodeId, refused: bool) -> None:
         """Note that a stream broke."""
         link = self._links.watch(peer, self._clock.now())
         link.up, link.refused = False, refused
 
-    def heard(self, peer: NodeId) -> None:
-        """Note a sign of life."""
-        now = self._clock.now()
-        self._links.watch(peer, now).heard = now
+    def heard(self, peer: NodeId) -> Link:
+        """Look at the clock, and note a sign of life; returns whose."""
+        self.look()
+        link = self._links.watch(peer, self._seen_at)
+        link.heard = self._seen_at
+        return link
 
-    def asked(self, peer: NodeId, m: Heartbeat) -> None:
-        """Answer a heartbeat: at once, or with our own next one."""
-        now = self._clock.now()
-        link = self._links.watch(peer, now)
+    def asked(self, link: Link, m: Heartbeat) -> None:
+        """Answer a heartbeat that was just heard: at once, or with our own next one."""
         if link.may_wait(m):
             link.owed = m
             return
         link.answered += 1
-        self._answer(link, m, now)
+        self._answer(link, m, self._seen_at)
 
-    def granted(self, peer: NodeId, m: HeartbeatReply) -> bool:
-        """Take an answer; says whether a lease was won or prolonged."""
-        now = self._clock.now()
-        return self._links.watch(peer, now).granted(m, now)
+    def granted(self, link: Link, m: HeartbeatReply) -> bool:
+        """Take an answer that was just heard; says whether a lease was won or prolonged."""
+        return link.granted(m, self._seen_at)
 
     def observations(self) -> Sequence[Observation]:
         """Say what this node sees of its partners."""
@@ -151,12 +150,14 @@ class Pulse:
     def _beat_on(self) -> None:
         """Send every partner a heartbeat; again at the rhythm's next moment."""
         self.look()
-        now, partners = self._clock.now(), self._partners()
+        now, partners = self._seen_at, self._partners()
         self._beat_at = self._rhythm.after(now)
         self._met = tuple(sorted(partners))
         for peer in self._met:
-            self._turn.send(peer, self._links.watch(peer, now).beat(now), bulk=False)
-            self._measure(peer)
+            link = self._links.watch(peer, now)
+            self._turn.send(peer, link.beat(now), bulk=False)
+            if not link.measured:
+                self._measure(link)
         for link in self._links.all():
             if link.owed is not None:
                 self._answer(link, link.owed, now)
@@ -175,32 +176,38 @@ class Pulse:
 
     def _answer(self, link: Link, m: Heartbeat, now: float) -> None:
         link.owed = None
-        reply = link.asked(m, now, lambda shard, fence: self._grants(shard, link.peer, fence))
-        self._turn.send(link.peer, reply, bulk=False)
+        self._turn.send(link.peer, link.asked(m, now, self._grants), bulk=False)
 
     def _listen_on(self) -> None:
         self.look()
-        self._listen(self._clock.now())
+        self._listen(self._seen_at)
 
     def _listen(self, now: float) -> None:
         """Tell who is silent for too long, and again while they are; come back when the next one may be."""
-        wait_s, partners = self._timers.standby_silence_s, self._partners()
-        heard = {link.peer: link.heard for link in self._links.all() if link.peer in partners}
-        silent = frozenset(peer for peer, at in heard.items() if now > at + wait_s)
-        again = now >= self._silence_told_at + TELL_RATIO * self._timers.heartbeat_s
-        if silent and (again or silent != self._silence_told):
-            self._silence_told, self._silence_told_at = silent, now
-            self._silent(silent)
-        due = min((at + wait_s for peer, at in heard.items() if peer not in silent), default=NEVER)
+        partners, who, due = self._partners(), set[NodeId](), NEVER
+        for link in self._links.all():
+            if link.peer in partners:
+                at = link.heard + self._timers.standby_silence_s
+                if now > at:
+                    who.add(link.peer)
+                elif at < due:
+                    due = at
+        if who:
+            self._tell_silent(frozenset(who), now)
         if due + LISTEN_GAP_S < self._beat_at:
             self._listening = self._clock.call_at(due + LISTEN_GAP_S, self._listen_on)
 
-    def _measure(self, peer: NodeId) -> None:
+    def _tell_silent(self, silent: frozenset[NodeId], now: float) -> None:
+        again = now >= self._silence_told_at + TELL_RATIO * self._timers.heartbeat_s
+        if again or silent != self._silence_told:
+            self._silence_told, self._silence_told_at = silent, now
+            self._silent(silent)
+
+    def _measure(self, link: Link) -> None:
         """Tell once per link what its round trip is, next to what the topology asks for."""
-        link = self._links.find(peer)
-        trip_s = None if link is None or peer in self._measured else link.trip_s()
+        trip_s = link.trip_s()
         if trip_s is not None:
-            self._measured.add(peer)
-            here, there = (self._topology.data_center(dc_of(node)) for node in (self._node, peer))
+            link.measured = True
+            here, there = (self._topology.data_center(dc_of(node)) for node in (self._node, link.peer))
             asked_ms = round(rtt_s(here, there) * 1000, 3)
-            self._tell("link.measured", {"peer": peer, "asked_ms": asked_ms, "seen_ms": round(trip_s * 1000, 3)})
+            self._tell("link.measured", {"peer": link.peer, "asked_ms": asked_ms, "seen_ms": round(trip_s * 1000, 3)})

@@ -20,13 +20,13 @@ def table() -> LinkTable:
     return LinkTable(timers=TIMERS, serial=lambda: 1000)
 
 
-def grants_all(shard: ShardId, fence: Fence) -> bool:
+def grants_all(shard: ShardId, peer: NodeId, fence: Fence) -> bool:
     return True
 
 
 def beat(holder: LinkTable, grantor: Link, *, at: float, back: float, refuses: tuple[ShardId, ...] = ()) -> None:
     link = holder.watch(PEER, at)
-    reply = grantor.asked(link.beat(at), at, lambda shard, _: shard not in refuses)
+    reply = grantor.asked(link.beat(at), at, lambda shard, *_: shard not in refuses)
     link.granted(reply, back)
 
 
@@ -121,5 +121,5 @@ def test_no_lease_outlives_its_grantors_wait_on_clocks_within_rho(
 
 def test_an_answer_that_waited_for_our_own_beat_is_no_sign_of_life() -> None:
     link = Link(ME, TIMERS, 1.0, 5)
-    link.asked(Link(PEER, TIMERS, 0.0, 7).beat(1.0), 1.2, lambda shard, fence: True)
+    link.asked(Link(PEER, TIMERS, 0.0, 7).beat(1.0), 1.2, grants_all)
     assert link.heard == 1.0

@@ -78,7 +78,6 @@ class Bench:
                 self.world.after(count * every_s, self.host.guard(lambda peer=peer: self._frame(peer)))  # type: ignore[misc]  # bound per turn
 
     def _frame(self, peer: NodeId) -> None:
-        self.pulse.look()
         self.pulse.heard(peer)
 
 
@@ -149,7 +148,7 @@ def test_an_answer_that_may_wait_goes_in_the_frame_of_the_next_heartbeat() -> No
     link = bench.links.watch(PEER, bench.host.now())
     link.answered = 1000
     bench.world.run(0.5)
-    bench.pulse.asked(PEER, Heartbeat(1.0, link.their_version, None))
+    bench.pulse.asked(link, Heartbeat(1.0, link.their_version, None))
     before = len(bench.sent)
     bench.world.run(0.8)
     frames = [frame for _, peer, frame in bench.sent[before:] if peer == PEER]
