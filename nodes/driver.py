@@ -82,6 +82,27 @@ class NodeDriver:
         self._timers = timers
         self._links = LinkTable(timers=timers, serial=lambda: rng.getrandbits(48) + 1)
         self._turn = Turn(clock=clock, links=links, control=control)
+        self._pulse = Pulse(
+            node=node,
+            topology=topology,
+            timers=timers,
+            rhythm=rhythm,
+            clock=clock,
+            links=self._links,
+            turn=self._turn,
+            tell=tell,
+            partners=self.partners,
+            grants=self._grants,
+            swept=self._sweep,
+            silent=self._wake_for,
+            stepped=self._stepped,
+            jumped=self._thaw,
+        )
+        self.look = self._pulse.look
+        """Compares the clock with the last time: a step means that the process was stopped, or its loop blocked.
+
+        The driver does it whenever it is called; the host does it before every callback of its own.
+        """
         self._world = World(
             node=node,
             timers=timers,
@@ -97,7 +118,7 @@ class NodeDriver:
             links=self._links,
             rules=rules,
             tell=tell,
-            look=lambda: self._pulse.look(),
+            look=self._pulse.look,
             snapshot_entries=snapshot_entries,
         )
         self._holdings: dict[ShardId, Holding] = {}
@@ -118,22 +139,6 @@ class NodeDriver:
         self._peers: dict[ShardId, frozenset[NodeId]] = {}
         """By shard, the nodes that its copy talks with."""
         self._partners: frozenset[NodeId] | None = None
-        self._pulse = Pulse(
-            node=node,
-            topology=topology,
-            timers=timers,
-            rhythm=rhythm,
-            clock=clock,
-            links=self._links,
-            turn=self._turn,
-            tell=tell,
-            partners=self.partners,
-            grants=self._grants,
-            swept=self._sweep,
-            silent=self._wake_for,
-            stepped=self._stepped,
-            jumped=self._thaw,
-        )
 
     def start(self) -> None:
         """Recover the copies from the journal and begin; call once, before anything else."""
@@ -181,13 +186,6 @@ class NodeDriver:
         if self._partners is None:
             self._partners = frozenset[NodeId]().union(*self._peers.values()) - {self.node}
         return self._partners
-
-    def look(self) -> None:
-        """Compare the clock with the last time: a step means that the process was stopped, or its loop blocked.
-
-        The driver does it whenever it is called; the host does it before every callback of its own.
-        """
-        self._pulse.look()
 
     def follow_steps(self, forget: Callable[[], None]) -> None:
         """Call ``forget`` after every step of the clock above L/4: what was observed before is worth nothing."""
