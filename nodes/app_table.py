@@ -21,6 +21,8 @@ class AppTable:
         self._by_name = _unique("app name", ((app.name, app) for app in everything))
         self._by_command = _unique("command type", ((_type_name(app.command), app) for app in everything))
         self._by_query = _unique("query type", ((_type_name(app.query), app) for app in everything))
+        self._by_command_url = {type_url(app.command): app for app in everything}
+        self._by_query_url = {type_url(app.query): app for app in everything}
         self._readable = {(app.name, version): app for app in everything for version in _versions(app)}
         self._answer_urls = {app.name: type_url(app.answer) for app in everything}
 
@@ -47,18 +49,20 @@ class AppTable:
 
     def of_command(self, url: str) -> App[object]:
         """Find the app whose command an ``Any`` of this type URL holds; raises NotFoundError."""
-        return self._of(self._by_command, "command", url)
+        app = self._by_command_url.get(url)
+        return self._of(self._by_command, "command", url) if app is None else app
 
     def of_query(self, url: str) -> App[object]:
         """Find the app whose query an ``Any`` of this type URL holds; raises NotFoundError."""
-        return self._of(self._by_query, "query", url)
+        app = self._by_query_url.get(url)
+        return self._of(self._by_query, "query", url) if app is None else app
 
     def answer_url(self, app: str) -> str:
         """Name the type of an app's answers to commands, as an ``Any`` does; the app must be in the table."""
         return self._answer_urls[app]
 
     def _of(self, table: Mapping[str, App[object]], kind: str, url: str) -> App[object]:
-        app = table.get(url.rpartition("/")[2])
+        app = table.get(url.rpartition("/")[2])  # other prefixes than the usual one are as good
         if app is None:
             raise NotFoundError("app", url, remedy=f"{kind}s here are of type {', '.join(sorted(table))}")
         return app
@@ -71,7 +75,7 @@ def _versions(app: App[object]) -> Iterable[int]:
 
 def type_url(message: type[Message]) -> str:
     """Name a message type as an ``Any`` does."""
-    return f"type.googleapis.com/{_type_name(message)}"
+    return f"type.googleapis.com/{message.DESCRIPTOR.full_name}"
 
 
 def _type_name(message: type[Message]) -> str:

@@ -226,6 +226,13 @@ class NodeDriver:
         else:
             holding.desk.query(tenant, type_url, body, actor, done)
 
+    def read(self, tenant: str, type_url: str, body: bytes, actor: str) -> QueryOutcome | None:
+        """Read as ``query`` does, when nothing has to be waited for; None: ``query`` finds out what for."""
+        self._pulse.look()
+        shard = self._tenants.get(tenant)
+        holding = None if shard is None else self._holdings.get(shard)
+        return None if holding is None else holding.desk.read(tenant, type_url, body, actor, self._clock.now())
+
     def subscribe(self, tenant: str, after_lsn: int | None, wake: Callable[[], None]) -> Subscription:
         """Follow a tenant's committed entries; ``wake`` is called when ``take`` has something.
 

@@ -191,8 +191,7 @@ class Ledger:
         if len(body) > BODY_BYTES_MAX:
             raise OversizedError("query", size_bytes=len(body), limit_bytes=BODY_BYTES_MAX)
         query = _parsed(app.query, body, "query")
-        listing = tenant_app.listing_of(query)
-        if listing is not None:
+        if app.name == tenant_app.NAME and (listing := tenant_app.listing_of(query)) is not None:
             return _packed(iter((tenant_app.listing(self._state.listed(listing)),)))
         state = self._state.known(tenant).apps.get(app.name)
         if state is None:
@@ -306,4 +305,5 @@ def _parsed(kind: type[Message], body: bytes, what: str) -> Message:
 
 
 def _packed(parts: Iterator[Message]) -> Iterator[tuple[str, bytes]]:
-    return ((type_url(type(part)), part.SerializeToString()) for part in parts)
+    for part in parts:
+        yield type_url(type(part)), part.SerializeToString()

@@ -184,8 +184,13 @@ class Pair:
         p = self.state
         if not p.admits or p.dirty:
             return False
-        until = [p.leases.lease_until(p.shard, copy.node, p.fence) for copy in p.grantors()]
-        return all(now < end for end in until)
+        grantors = p.grantors()
+        if grantors:
+            fence = p.fence
+            for copy in grantors:
+                if now >= p.leases.lease_until(p.shard, copy.node, fence):
+                    return False
+        return True
 
     def grants(self, peer: NodeId, fence: Fence) -> bool:
         """Say whether this copy grants its primary a lease: as its standby or learner, in the same epoch (I6)."""

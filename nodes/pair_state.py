@@ -140,6 +140,8 @@ class CopyState:
     """Grows whenever role, epoch or what may be served may have changed: ordinary writes leave it alone."""
     others_of: int = -1
     others_known: tuple[Copy, ...] = ()
+    grantors_of: int = -1
+    grantors_known: tuple[Copy, ...] = ()
     meta_version: int = 0
     saved_version: int = 0
     cuts: int = 0
@@ -296,10 +298,16 @@ class CopyState:
         return self.others_known
 
     def grantors(self) -> tuple[Copy, ...]:
-        """Name whose lease a read needs now; nobody's for a copy that may not read (a drained one gave it up)."""
+        """Name whose lease a read needs now; nobody's for a copy that may not read (a drained one gave it up).
+
+        Worked out once per meta, as every read asks for it.
+        """
         if self.role is not Role.PRIMARY or self.complaint:
             return ()
-        return self.rules.grantors(self.assignment, self.meta.intents)
+        if self.grantors_of != self.meta_version:
+            self.grantors_known = self.rules.grantors(self.assignment, self.meta.intents)
+            self.grantors_of = self.meta_version
+        return self.grantors_known
 
     def retry_s(self) -> float:
         """How long to wait before anything is asked again."""

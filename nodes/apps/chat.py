@@ -167,13 +167,15 @@ def _mark_read(state: ChatState, command: pb.MarkRead, asked: Asked) -> Decided:
 
 
 def _history(state: ChatState, query: pb.ReadHistory) -> Iterator[Message]:
-    _check_channel(query.channel)
+    name, before_seq = query.channel, query.before_seq
     limit = min(query.limit or HISTORY_LIMIT, HISTORY_LIMIT_MAX)
-    channel = state.channels.get(query.channel)
+    channel = state.channels.get(name)
     if channel is None:
+        _check_channel(name)
         return iter((pb.ChatQueryAnswer(limit=limit),))
-    end = len(channel.posts) if query.before_seq == 0 else min(query.before_seq - 1, len(channel.posts))
-    return _history_parts(channel.posts[max(0, end - limit) : end], limit)
+    posts = channel.posts
+    end = len(posts) if before_seq == 0 else min(before_seq - 1, len(posts))
+    return _history_parts(posts[max(0, end - limit) : end], limit)
 
 
 def _history_parts(posts: list[bytes], limit: int) -> Iterator[Message]:
