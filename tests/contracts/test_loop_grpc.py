@@ -18,6 +18,8 @@ HOST = "127.0.0.51"
 PORTS = itertools.count(7600)
 OURS, THEIRS = "loop", "grpc.aio"
 PAIRS = [(OURS, OURS), (OURS, THEIRS), (THEIRS, OURS)]
+WE_CALL = pytest.mark.parametrize("server", [OURS, THEIRS])
+WE_ANSWER = pytest.mark.parametrize("client", [OURS, THEIRS])
 WAIT_S = 20.0
 LIMITS = [("grpc.max_receive_message_length", BULK_BYTES_MAX), ("grpc.max_send_message_length", BULK_BYTES_MAX)]
 
@@ -36,6 +38,7 @@ class Service:
     def __init__(self) -> None:
         self.cancelled = asyncio.Event()
         self.entered = asyncio.Event()
+        self.released = asyncio.Event()
 
     async def echo(self, request: bytes, context: Context) -> bytes:
         return request
@@ -65,6 +68,21 @@ class Service:
         await context.write(b"answer")
         await self.wait(b"", context)
 
+    async def hold(self, requests: AsyncIterator[bytes], context: Context) -> AsyncIterator[bytes]:
+        await self.released.wait()
+        async for request in requests:
+            yield request[:8]
+
+    async def listen(self, requests: object, context: Context) -> None:
+        def take(request: bytes) -> None:
+            if request == b"bad":
+                raise ValueError(request)
+            if not context.write_now(request):
+                raise AssertionError("the first answer opens the way for the others")
+
+        await context.write(b"listening")
+        await context.hear(take)
+
     async def wait(self, request: bytes, context: Context) -> bytes:
         self.entered.set()
         try:
@@ -84,6 +102,8 @@ class Service:
                 "Count": grpc.unary_stream_rpc_method_handler(self.count),
                 "Talk": grpc.stream_stream_rpc_method_handler(self.talk),
                 "Gather": grpc.stream_unary_rpc_method_handler(self.gather),
+                "Hold": grpc.stream_stream_rpc_method_handler(self.hold),
+                "Listen": grpc.stream_stream_rpc_method_handler(self.listen),
                 "Greet": grpc.stream_stream_rpc_method_handler(self.greet),
             },
         )
@@ -204,6 +224,127 @@ async def test_messages_larger_than_every_window_arrive_whole(pair: tuple[str, s
         assert [await call.read() for _ in range(5)] == [large] * 5
         assert await call.read() is END
         await sending
+
+
+@WE_CALL
+async def test_what_is_heard_comes_in_order_after_what_was_there_before_and_to_its_end(server: str) -> None:
+    heard: list[bytes] = []
+    async with ends(OURS, server) as both:
+        call = both.channel.unary_stream("/test.Service/Count", None, None)(b"5000")
+        assert await call.read() == b"0"
+        assert await call.read() == b"1"
+        await call.hear(heard.append)  # type: ignore[attr-defined]  # grpc.aio's calls have no such method
+        assert await call.code() is grpc.StatusCode.OK
+    assert heard == [str(number).encode() for number in range(2, 5000)]
+
+
+@WE_CALL
+async def test_large_and_small_messages_are_heard_whole(server: str) -> None:
+    large, heard = bytes(range(256)) * (3 * 1024 * 4), list[bytes]()
+    sent = [b"", b"small", large, b"", large, b"small"]
+    async with ends(OURS, server) as both:
+        call = both.stream("Talk")
+        hearing = asyncio.ensure_future(call.hear(heard.append))
+        for message in sent:
+            await call.write(message)
+        await call.done_writing()
+        await hearing
+    assert heard == sent
+
+
+@WE_CALL
+async def test_what_a_listener_raises_reaches_its_owner_and_leaves_the_connection_alone(server: str) -> None:
+    async with ends(OURS, server) as both:
+        call = both.stream("Talk")
+        heard: list[bytes] = []
+
+        def take(message: bytes) -> None:
+            heard.append(message)
+            if message == b"bad":
+                raise ValueError(message)
+
+        hearing = asyncio.ensure_future(call.hear(take))
+        for message in (b"good", b"bad", b"after"):
+            await call.write(message)
+        with pytest.raises(ValueError, match="bad"):
+            await hearing
+        assert heard == [b"good", b"bad"]
+        assert await call.read() == b"after"
+        assert await both.unary("Echo")(b"still here") == b"still here"
+        call.cancel()
+
+
+@WE_CALL
+async def test_a_failed_call_fails_whoever_hears(server: str) -> None:
+    async with ends(OURS, server) as both:
+        with pytest.raises(aio.AioRpcError) as refused:
+            await both.channel.unary_stream("/test.Service/Nothing", None, None)(b"").hear(  # type: ignore[attr-defined]
+                lambda _: None
+            )
+    assert refused.value.code() is grpc.StatusCode.UNIMPLEMENTED
+
+
+@WE_CALL
+async def test_who_stops_hearing_may_read_what_comes_after(server: str) -> None:
+    async with ends(OURS, server) as both:
+        call, heard = both.stream("Talk"), asyncio.Queue[bytes]()
+        hearing = asyncio.ensure_future(call.hear(heard.put_nowait))
+        await call.write(b"one")
+        assert await heard.get() == b"one"
+        hearing.cancel()
+        await asyncio.gather(hearing, return_exceptions=True)
+        await call.write(b"two")
+        assert await call.read() == b"two"
+        call.cancel()
+
+
+@WE_CALL
+async def test_nothing_leaves_at_once_past_what_waits_for_room(server: str) -> None:
+    async with ends(OURS, server) as both:
+        call, count, body = both.stream("Hold"), 0, bytes(50_000)
+        assert not call.write_now(b"before it is open")
+        await call.write(f"{count:8}".encode())
+        while call.write_now(f"{count + 1:8}".encode() + body):
+            count += 1
+        waiting = asyncio.ensure_future(call.write(f"{count + 1:8}".encode() + body))
+        await asyncio.sleep(0)
+        assert not call.write_now(b"small enough")
+        both.service.released.set()
+        await waiting
+        await call.write(f"{count + 2:8}".encode())
+        await call.done_writing()
+        assert [int(answer) async for answer in call] == list(range(count + 3))
+
+
+@WE_ANSWER
+async def test_a_method_hears_and_answers_without_waiting(client: str) -> None:
+    async with ends(client, OURS) as both:
+        call = both.stream("Listen")
+        assert await call.read() == b"listening"
+        for number in range(100):
+            await call.write(str(number).encode())
+            assert await call.read() == str(number).encode()
+        await call.done_writing()
+        assert await call.read() is END
+        assert await call.code() is grpc.StatusCode.OK
+
+
+@WE_ANSWER
+async def test_what_a_methods_listener_raises_ends_that_call_alone(
+    client: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with ends(client, OURS) as both:
+        call, other = both.stream("Listen"), both.stream("Listen")
+        for one in (call, other):
+            assert await one.read() == b"listening"
+        await call.write(b"bad")
+        with pytest.raises(aio.AioRpcError) as failed:
+            await call.read()
+        assert failed.value.code() is grpc.StatusCode.UNKNOWN
+        await other.write(b"on")
+        assert await other.read() == b"on"
+        other.cancel()
+    assert [record.message for record in caplog.records] == ["call.failed"]
 
 
 async def test_a_message_over_the_limit_is_refused(pair: tuple[str, str]) -> None:

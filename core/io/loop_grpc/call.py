@@ -73,14 +73,23 @@ class Call:
         Raises:
             AioRpcError: the call failed.
         """
-        exchange = await self._open()
-        body = await self._in_time(exchange.receive())
+        exchange = self._exchange or await self._open()
+        body = await (exchange.receive() if self._opening.due_at is None else self._in_time(exchange.receive()))
         if body is not None:
             return self._opening.parse(body)
-        ending = await self._ending(exchange)
-        if not ending.is_good:
-            raise failure(ending)
+        _judge(await self._ending(exchange))
         return END
+
+    async def hear(self, take: Callable[[Any], None]) -> None:
+        """Hand every answer to ``take`` in the turn in which it arrives, until the call has ended well.
+
+        Raises:
+            AioRpcError: the call failed.
+            Exception: what ``take`` raised; the call goes on, and whoever hears decides what becomes of it.
+        """
+        exchange = self._exchange or await self._open()
+        await self._in_time(exchange.hear(take, self._opening.parse))
+        _judge(await self._ending(exchange))
 
     async def write(self, message: Any) -> None:
         """Send a request.
@@ -88,11 +97,16 @@ class Call:
         Raises:
             AioRpcError: the call is over.
         """
-        exchange = await self._open()
-        if exchange.ending is None:
-            await self._in_time(exchange.send(self._opening.serialize(message)))
-        if exchange.ending is not None:
-            raise failure(exchange.ending)
+        exchange = self._exchange or await self._open()
+        body = self._opening.serialize(message)
+        if not exchange.send_now(body):
+            await self._in_time(exchange.send(body))
+            if exchange.ending is not None:
+                raise failure(exchange.ending)
+
+    def write_now(self, message: Any) -> bool:
+        """Send a request if it can leave at once; False: ``write`` must wait for room, or tell how the call ended."""
+        return self._exchange is not None and self._exchange.send_now(self._opening.serialize(message))
 
     async def done_writing(self) -> None:
         """Tell the peer that no more requests come."""
@@ -181,6 +195,11 @@ async def unary(opening: Opening, request: Any) -> Any:
     if ending is not grpc.StatusCode.OK:
         raise failure(Ending(ending, "the call failed after its answer"))
     return answer
+
+
+def _judge(ending: Ending) -> None:
+    if not ending.is_good:
+        raise failure(ending)
 
 
 def failure(ending: Ending) -> aio.AioRpcError:

@@ -34,8 +34,9 @@ from core.io.loop_grpc.frames import (
     END_STREAM,
     GOAWAY,
     HEAD_BYTES,
+    MESSAGE,
+    MESSAGE_HEAD_BYTES,
     WINDOW_UPDATE,
-    Head,
     data_head,
     farewell,
     head_of,
@@ -86,12 +87,14 @@ class Connection(asyncio.Protocol):
         self.is_leaving = False
         """No new calls: the peer is about to close, or has closed."""
         self._bytes_max = bytes_max
+        self._lone_bytes_max = min(bytes_max, FRAME_BYTES_MAX - MESSAGE_HEAD_BYTES)
+        """Of a message in a frame of its own."""
         self._opened = opened
         self._lost = lost
         self._h2 = _h2(is_client=opened is None)
         self._transport: asyncio.Transport | None = None
         self._exchanges: dict[int, Exchange] = {}
-        self._arrived = bytearray()
+        self._arrived = b""
         self._preface_left = 0 if opened is None else _PREFACE_BYTES
         self._window = 65_535
         """What may be sent on this connection; the protocol begins with this."""
@@ -145,6 +148,23 @@ class Connection(asyncio.Protocol):
             self._window -= size
             self._transport.write(b"".join((data_head(exchange.stream, size), data)))
 
+    def push_message(self, exchange: Exchange, message: bytes) -> bool:
+        """Send a message in one frame if there is room for it; says whether there was."""
+        length = len(message)
+        size = length + MESSAGE_HEAD_BYTES
+        if (
+            size > self._window
+            or size > exchange.window
+            or size > self._h2.max_outbound_frame_size
+            or self._paused
+            or self._transport is None
+        ):
+            return False
+        exchange.window -= size
+        self._window -= size
+        self._transport.write(MESSAGE.pack(size >> 16, size & 0xFFFF, DATA, 0, exchange.stream, 0, length) + message)
+        return True
+
     def push_headers(self, exchange: Exchange, headers: Headers, *, end: bool) -> None:
         """Send headers."""
         with suppress(StreamClosedError):  # the peer's reset came in this very turn, and is told next
@@ -184,10 +204,11 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Handle what arrived, and send in one go what that causes."""
         self._heard_at, self._asked_at = self._loop.time(), None
-        self._arrived += data
+        if not self._arrived and self._take_message(data):
+            return
         self._in_turn = True
         try:
-            self._cut()
+            self._cut(data)
         except (ProtocolError, UnicodeDecodeError):
             self._in_turn = False
             self._flush()
@@ -219,42 +240,66 @@ class Connection(asyncio.Protocol):
         self._make_room()
         self._lost(self)
 
-    def _cut(self) -> None:
-        arrived, at = self._arrived, 0
+    def _take_message(self, data: bytes) -> bool:
+        """Take what is one message in one frame, as most of what arrives is; says whether it was that."""
+        length = len(data) - MESSAGE.size
+        if not 0 <= length <= self._lone_bytes_max:
+            return False
+        high, low, kind, flags, stream, compressed, told = MESSAGE.unpack_from(data)
+        size = length + MESSAGE_HEAD_BYTES
+        if kind != DATA or flags or compressed or told != length or high << 16 | low != size:
+            return False
+        exchange = self._exchanges.get(stream)
+        if exchange is None or exchange.is_amid or exchange.owed + size > WINDOW_BYTES:
+            return False
+        self._unsettled += size
+        if self._unsettled >= WINDOW_BYTES // 2:
+            self._settle_all()
+        exchange.heard_message(data[MESSAGE.size :], size)
+        return True
+
+    def _cut(self, data: bytes) -> None:
+        arrived, at = self._arrived + data, 0
         if self._preface_left:
             at = min(self._preface_left, len(arrived))
             self._preface_left -= at
-            self._tell_h2(bytes(arrived[:at]))
+            self._tell_h2(arrived[:at])
         while len(arrived) - at >= HEAD_BYTES:
-            head = head_of(arrived, at)
-            if head.size > FRAME_BYTES_MAX:
-                raise ProtocolError(f"a frame of {head.size} bytes")
-            end = at + HEAD_BYTES + head.size
+            size, kind, flags, stream = head_of(arrived, at)
+            if size > FRAME_BYTES_MAX:
+                raise ProtocolError(f"a frame of {size} bytes")
+            end = at + HEAD_BYTES + size
             if len(arrived) < end:
                 break
-            if head.kind == DATA:
-                self._take_data(head, bytes(arrived[at + HEAD_BYTES : end]))
-            elif head.kind == WINDOW_UPDATE:
-                self._take_window(head.stream, window_in(bytes(arrived[at + HEAD_BYTES : end])))
-            elif head.kind == GOAWAY:
+            if kind == DATA:
+                self._take_data(stream, flags, arrived[at + HEAD_BYTES : end])
+            elif kind == WINDOW_UPDATE:
+                self._take_window(stream, window_in(arrived[at + HEAD_BYTES : end]))
+            elif kind == GOAWAY:
                 self.is_leaving = True
             else:
-                self._tell_h2(bytes(arrived[at:end]))
+                self._tell_h2(arrived[at:end])
             at = end
-        del arrived[:at]
+        self._arrived = arrived[at:]
 
-    def _take_data(self, head: Head, body: bytes) -> None:
-        self._unsettled += head.size
-        if self._unsettled >= WINDOW_BYTES // 2 and self._transport is not None:
-            self._transport.write(window_update(0, self._unsettled))
-            self._unsettled = 0
-        exchange = self._exchanges.get(head.stream)
+    def _take_data(self, stream: int, flags: int, body: bytes) -> None:
+        size = len(body)
+        self._unsettled += size
+        if self._unsettled >= WINDOW_BYTES // 2:
+            self._settle_all()
+        exchange = self._exchanges.get(stream)
         if exchange is not None:
-            exchange.heard(unpadded(body, head.flags), head.size)
+            exchange.heard(unpadded(body, flags), size)
             if exchange.owed > WINDOW_BYTES:
                 raise ProtocolError("more data than there is room for")
-        if head.flags & END_STREAM:
-            self._tell_h2(data_head(head.stream, 0, END_STREAM))
+        if flags & END_STREAM:
+            self._tell_h2(data_head(stream, 0, END_STREAM))
+
+    def _settle_all(self) -> None:
+        """Give room on the connection back to the peer."""
+        if self._transport is not None:
+            self._transport.write(window_update(0, self._unsettled))
+            self._unsettled = 0
 
     def _take_window(self, stream: int, size: int) -> None:
         if stream == 0:

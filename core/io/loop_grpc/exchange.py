@@ -3,7 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 import grpc
 
@@ -32,6 +32,10 @@ class Carrier(Protocol):
         """Send data; there must be room."""
         ...
 
+    def push_message(self, exchange: "Exchange", message: bytes) -> bool:
+        """Send a message in one frame if there is room for it; says whether there was."""
+        ...
+
     def push_headers(self, exchange: "Exchange", headers: Headers, *, end: bool) -> None:
         """Send headers."""
         ...
@@ -54,7 +58,7 @@ class Carrier(Protocol):
 
 
 class Exchange:
-    """A call; one task reads at a time, any task writes.
+    """A call; one task reads or hears at a time, any task writes.
 
     Args:
         carrier: the connection.
@@ -76,6 +80,8 @@ class Exchange:
         """Bytes that may be sent now, as far as this call goes."""
         self.owed = 0
         """Bytes received for which the peer has not got room back."""
+        self.is_amid = False
+        """A message has arrived in part."""
         self._answers = answers
         self._carrier = carrier
         self._unframer = Unframer(bytes_max)
@@ -86,6 +92,11 @@ class Exchange:
         self._head: Headers | None = None
         self._news: asyncio.Future[None] | None = None
         self._turn = asyncio.Lock()
+        self._sending = 0
+        """How many messages wait for room, or for those that do."""
+        self._parse: Callable[[bytes], Any] = bytes  # messages have no common type in gRPC's interface
+        self._take: Callable[[Any], None] | None = None
+        self._failure: Exception | None = None
 
     async def receive(self) -> bytes | None:
         """Wait for a message; None: no more will come."""
@@ -93,10 +104,27 @@ class Exchange:
             if self._no_more or self.ending is not None:
                 return None
             await self._wait()
-        message = self._arrived.popleft()
-        self._arrived_bytes -= len(message)
-        self._settle()
-        return message
+        return self._taken()
+
+    async def hear(self, take: Callable[[Any], None], parse: Callable[[bytes], Any]) -> None:
+        """Hand every message to ``take`` in the turn in which it arrives, until no more will come.
+
+        For streams that live long: a task that waits for each message costs a turn of the loop more.
+
+        Raises:
+            Exception: what ``take`` or ``parse`` raised; the messages after that one wait to be received.
+        """
+        while self._arrived:
+            take(parse(self._taken()))
+        self._take, self._parse = take, parse
+        try:
+            while self._failure is None and not self._no_more and self.ending is None:
+                await self._wait()
+        finally:
+            self._take = None
+        failure, self._failure = self._failure, None
+        if failure is not None:
+            raise failure
 
     async def head(self) -> Headers:
         """Wait for the headers of the answer; empty if the call ended without."""
@@ -106,12 +134,18 @@ class Exchange:
 
     async def send(self, message: bytes) -> None:
         """Send a message, or nothing once the call is over; waits while the peer gives no room."""
-        data = framed(message)
-        if self.ending is None and not self._turn.locked() and self._carrier.room(self) >= len(data):
-            self._carrier.push(self, data)
+        if self.send_now(message):
             return
-        async with self._turn:
-            await self._send_in_pieces(memoryview(data))
+        self._sending += 1
+        try:
+            async with self._turn:
+                await self._send_in_pieces(memoryview(framed(message)))
+        finally:
+            self._sending -= 1
+
+    def send_now(self, message: bytes) -> bool:
+        """Send a message if it can leave at once, in its turn and whole; says whether it did."""
+        return not self._sending and self.ending is None and self._carrier.push_message(self, message)
 
     def say_head(self, headers: Headers) -> None:
         """Begin the answer; does nothing if it has begun."""
@@ -156,10 +190,26 @@ class Exchange:
                 Ending(grpc.StatusCode.RESOURCE_EXHAUSTED, error.message)
             )
             return
-        self._arrived.extend(found)
-        self._arrived_bytes += sum(map(len, found))
+        self.is_amid = self._unframer.is_amid
+        for message in found:
+            self.heard_message(message, 0)
         self._settle()
-        self._wake()
+
+    def heard_message(self, message: bytes, size: int) -> None:
+        """Take a whole message; ``size`` is what it counts against the room that the sender has."""
+        self.owed += size
+        if self._take is None:
+            self._arrived.append(message)
+            self._arrived_bytes += len(message)
+            self._wake()
+        else:
+            try:
+                self._take(self._parse(message))
+            except Exception as error:  # noqa: BLE001 - raised again for whoever hears; the connection goes on
+                self._failure, self._take = error, None
+                self._wake()
+        if self.owed >= SETTLE_BYTES:
+            self._settle()
 
     def heard_all(self) -> None:
         """Learn that no more messages come."""
@@ -180,6 +230,13 @@ class Exchange:
         """Learn that the call is gone."""
         if self.ending is None:
             self._over(ending)
+
+    def _taken(self) -> bytes:
+        message = self._arrived.popleft()
+        self._arrived_bytes -= len(message)
+        if self.owed >= SETTLE_BYTES:
+            self._settle()
+        return message
 
     async def _send_in_pieces(self, rest: memoryview) -> None:
         while rest and self.ending is None:
@@ -207,5 +264,6 @@ class Exchange:
         await self._news
 
     def _wake(self) -> None:
-        if self._news is not None and not self._news.done():
-            self._news.set_result(None)
+        news, self._news = self._news, None
+        if news is not None and not news.done():
+            news.set_result(None)

@@ -1,7 +1,6 @@
 """HTTP/2 frames as bytes (RFC 9113): DATA and WINDOW_UPDATE, of which there are many, and GOAWAY."""
 
 import struct
-from typing import NamedTuple
 
 HEAD_BYTES = 9
 DATA = 0x0
@@ -9,26 +8,19 @@ GOAWAY = 0x7
 WINDOW_UPDATE = 0x8
 END_STREAM = 0x1
 PADDED = 0x8
+MESSAGE = struct.Struct(">BHBBIBI")
+"""The head of a DATA frame and, behind it, of the one message that it carries whole, as nearly every one does."""
+MESSAGE_HEAD_BYTES = MESSAGE.size - HEAD_BYTES
 _HEAD = struct.Struct(">BHBBI")
 _UPDATE = struct.Struct(">BHBBII")
 _FAREWELL = struct.Struct(">BHBBIII")
 _STREAM_BITS = 0x7FFF_FFFF
 
 
-class Head(NamedTuple):
-    """What stands before every frame."""
-
-    size: int
-    """Bytes that follow."""
-    kind: int
-    flags: int
-    stream: int
-
-
-def head_of(data: bytes | bytearray, at: int) -> Head:
-    """Read a frame's head."""
+def head_of(data: bytes, at: int) -> tuple[int, int, int, int]:
+    """Read a frame's head: the bytes that follow it, its kind, its flags, its stream."""
     high, low, kind, flags, stream = _HEAD.unpack_from(data, at)
-    return Head(high << 16 | low, kind, flags, stream & _STREAM_BITS)
+    return high << 16 | low, kind, flags, stream & _STREAM_BITS
 
 
 def data_head(stream: int, size: int, flags: int = 0) -> bytes:

@@ -32,8 +32,6 @@ class Unframer:
             MalformedError: a message is compressed.
         """
         rest = self._rest
-        if not rest and self._is_one(data):
-            return [data[_HEAD.size :]]
         rest += data
         found, at = [], 0
         while len(rest) - at >= _HEAD.size:
@@ -50,9 +48,7 @@ class Unframer:
         del rest[:at]
         return found
 
-    def _is_one(self, data: bytes) -> bool:
-        """Say whether these bytes are exactly one good message, as they nearly always are."""
-        if len(data) < _HEAD.size:
-            return False
-        compressed, size = _HEAD.unpack_from(data)
-        return not compressed and size == len(data) - _HEAD.size and size <= self._bytes_max
+    @property
+    def is_amid(self) -> bool:
+        """Say whether a message has arrived in part."""
+        return bool(self._rest)

@@ -186,11 +186,26 @@ class LoopContext:
         body = await self._exchange.receive()
         return END if body is None else self.parse(body)
 
+    async def hear(self, take: Callable[[Any], None]) -> None:
+        """Hand every request to ``take`` in the turn in which it arrives, until no more will come.
+
+        Raises:
+            Exception: what ``take`` raised.
+        """
+        await self._exchange.hear(take, self.parse)
+
     async def write(self, message: Any) -> None:
         """Send an answer."""
-        if not self._exchange.said_head:
-            self._exchange.say_head(response_headers(()))
-        await self._exchange.send(self.serialize(message))
+        exchange = self._exchange
+        if not exchange.said_head:
+            exchange.say_head(response_headers(()))
+        body = self.serialize(message)
+        if not exchange.send_now(body):
+            await exchange.send(body)
+
+    def write_now(self, message: Any) -> bool:
+        """Send an answer, but not the first one, if it can leave at once; False: ``write`` must wait for room."""
+        return self._exchange.said_head and self._exchange.send_now(self.serialize(message))
 
     async def send_initial_metadata(self, metadata: Iterable[tuple[str, str | bytes]]) -> None:
         """Begin the answer; does nothing if it has begun."""
