@@ -76,11 +76,9 @@ class Deeds:
         self._over = False
         self.shipping = Shipping(world, state, self._shipped)
         self._deeds: Mapping[type, Callable[[Action], None]] = {
-            Persist: _for(Persist, self._persist),
             SaveMeta: _for(SaveMeta, self._save_meta),
             Truncate: _for(Truncate, self._truncate),
             InstallSnapshot: _for(InstallSnapshot, self._install),
-            Send: _for(Send, lambda a: world.turn.send(a.peer, a.message, bulk=a.bulk)),
             Propose: _for(Propose, self._propose),
             ReadRecord: _for(ReadRecord, self._read_record),
             FindPlace: _for(FindPlace, self._find_place),
@@ -93,7 +91,14 @@ class Deeds:
 
     def do(self, action: Action) -> None:
         """Perform one action."""
-        self._deeds[type(action)](action)
+        match action:
+            case Send(peer, message, bulk):
+                self._world.turn.send(peer, message, bulk=bulk)
+            case Persist(records, cuts):
+                durable = self._then(Durable(records[-1].lsn, cuts))
+                self._world.journal.append(self._state.shard, records, durable)
+            case _:
+                self._deeds[type(action)](action)
 
     def stop(self) -> None:
         """Ignore what still comes back."""
@@ -109,9 +114,6 @@ class Deeds:
                 self._host.feed(event)
 
         return done
-
-    def _persist(self, a: Persist) -> None:
-        self._world.journal.append(self._state.shard, a.records, self._then(Durable(a.records[-1].lsn, a.cuts)))
 
     def _save_meta(self, a: SaveMeta) -> None:
         self._world.journal.save_meta(self._state.shard, a.meta, self._then(MetaSaved(a.version)))

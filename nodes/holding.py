@@ -1,5 +1,6 @@
 """One copy as its node holds it: the machine, its hands, its state, and the desk where its clients stand."""
 
+from collections import deque
 from collections.abc import Callable, Iterable
 
 from core.assignments import Assignment, Fence
@@ -10,7 +11,7 @@ from core.ports import Timer
 from nodes.deeds import Deeds
 from nodes.desk import DISK, Desk
 from nodes.frames import Forward, Forwarded, ShardMessage, SnapshotAck
-from nodes.pair import Pair, ordinary
+from nodes.pair import Pair
 from nodes.pair_events import Action, Event, Flush, Heard, Ordered, SnapshotTaken
 from nodes.ports import CopyMeta, DiskError, Recovered
 from nodes.records import EMPTY, Generation, Tip
@@ -22,6 +23,7 @@ from nodes.world import World
 DISK_RETRY_S = 1.0
 """After a refusal of the disk, before the copy is built anew."""
 NOTHING = Generation(0, 0, 0)
+FLUSH = Flush()
 
 
 def blank(shard: ShardId, copy_id: CopyId) -> Recovered:
@@ -39,8 +41,8 @@ class Holding:
         self._world = world
         self._changed = changed
         self._timer: Timer | None = None
-        self._timer_at = 0.0
-        self._events: list[Event] = []
+        self._timer_at = NEVER
+        self._events: deque[Event] = deque()
         self._running = False
         self._over = False
         self._build(recovered)
@@ -64,6 +66,8 @@ class Holding:
         self._state = self.pair.state
         self._key: object = None
         self._changes = -1
+        self._commit_lsn = -1
+        """As the last look at what may be applied and answered found it."""
         self.replay = Replay(world, self._state, moved=self._settle, broke=self.damaged)
         self._deeds = Deeds(world, self._state, self, self.replay)
         self._keeping = Keeping(world, self._state, self.replay, self._kept)
@@ -75,11 +79,11 @@ class Holding:
 
     def feed(self, event: Event) -> None:
         """Give the machine an event; what its actions cause at once comes after it, in order."""
-        if not self._running:
+        if self._running:
+            self._events.append(event)
+        else:
             self._world.look()
-        self._events.append(event)
-        if not self._running:
-            self._run(None)
+            self._run(self.pair.on(event, self._world.clock.now()))
 
     def heard(self, peer: NodeId, message: ShardMessage) -> None:
         """Take a peer's message."""
@@ -102,7 +106,7 @@ class Holding:
 
     def flush(self) -> None:
         """Write and send what this turn admitted."""
-        self.feed(Flush())
+        self.feed(FLUSH)
 
     def disk_failed(self, error: DiskError) -> None:
         """Stop at once; build the copy anew from the disk a little later."""
@@ -185,39 +189,35 @@ class Holding:
         p = self._state
         return p.role is Role.OUT and bool(p.complaint) and not p.complaint.startswith(DISK)
 
-    def _run(self, output: Output[Action] | None) -> None:
-        """Perform actions, and those of every event that they cause, in order."""
+    def _run(self, output: Output[Action]) -> None:
+        """Perform actions, and those of every event that they cause, in order; then do what they allow."""
         self._running = True
         try:
-            if output is not None:
-                self._perform(output)
-            quick = output is None
+            self._perform(output)
             while self._events:
-                event = self._events.pop(0)
-                quick = quick and ordinary(event)
-                self._perform(self.pair.on(event, self._world.clock.now()))
+                self._perform(self.pair.on(self._events.popleft(), self._world.clock.now()))
         finally:
             self._running = False
-        if quick and self._changes == self._state.changes:
-            self._settle_write()
-        else:
+        self._view = None
+        if self._changes != self._state.changes:
             self._settle()
+        elif self._commit_lsn != self._state.commit_lsn:
+            self._settle_commit()
 
     def _perform(self, output: Output[Action]) -> None:
         for action in output.actions:
             self._deeds.do(action)
-        self._wake_by(output.wake_at)
+        if output.wake_at < self._timer_at:
+            self._wake_by(output.wake_at)
 
     def _wake_by(self, at: float) -> None:
         """Set the timer; one that goes off too early does no harm, so it is only ever moved forward."""
-        if at == NEVER or (self._timer is not None and self._timer_at <= at):
-            return
         if self._timer is not None:
             self._timer.cancel()
         self._timer, self._timer_at = self._world.clock.call_at(at, self._wake), at
 
     def _wake(self) -> None:
-        self._timer = None
+        self._timer, self._timer_at = None, NEVER
         self.wake()
 
     def wake(self) -> None:
@@ -232,7 +232,7 @@ class Holding:
         recovered = self._world.journal.recover_one(self.shard) or blank(self.shard, self._state.me.copy_id)
         if self._timer is not None:
             self._timer.cancel()
-            self._timer = None
+            self._timer, self._timer_at = None, NEVER
         self._events.clear()
         self._build(recovered)
         self.desk.serve(self.pair, self.replay)
@@ -249,12 +249,12 @@ class Holding:
         if key != self._key:
             self._key = key
             self._role_changed()
-        self._settle_write()
+        self._settle_commit()
         self.desk.admit_queue()
 
-    def _settle_write(self) -> None:
-        """Apply and answer what an ordinary write has moved."""
-        self._view = None
+    def _settle_commit(self) -> None:
+        """Apply and answer what is committed now."""
+        self._commit_lsn, self._view = self._state.commit_lsn, None
         self.replay.catch_up()
         if self.desk.released():
             self._keeping.consider()

@@ -20,6 +20,7 @@ from nodes.frames import (
     Decided,
     Hello,
     Invite,
+    ShardMessage,
     SnapshotAck,
     SnapshotPart,
     Stale,
@@ -52,17 +53,8 @@ from nodes.pair_state import CopyState, Leases, Mode
 from nodes.ports import Recovered
 from nodes.views import CopyView, Role
 
-QUICK = (Durable, Flush)
-QUICK_MESSAGES = (Ack, Append)
-"""What every write is made of: unless ``changes`` grew, nothing else needs a look afterwards."""
 WAKE_GAP_S = 0.001
 """Between two wakes at least: a time that is rounded on its way must not become a storm."""
-
-
-def ordinary(event: Event) -> bool:
-    """Say whether an event belongs to an ordinary write."""
-    kind = type(event)
-    return kind in QUICK or (isinstance(event, Heard) and type(event.message) in QUICK_MESSAGES)
 
 
 class Pair:
@@ -118,15 +110,15 @@ class Pair:
         return self._output(now)
 
     def on(self, event: Event, now: float) -> Output[Action]:
-        """Take one event."""
+        """Take one event; after one of an ordinary write that changed nothing else, nothing else needs a look."""
         p = self.state
-        if p.fresh and not isinstance(event, Durable):
+        if p.fresh and type(event) is not Durable:
             pair_commit.flush(p, now)
         changes = p.changes
-        _EVENTS[type(event)](p, event, now)
-        pair_commit.advance(p, now)
-        if ordinary(event) and changes == p.changes and p.joining is None and not p.meta.intents:
+        if _of_a_write(p, event, now) and changes == p.changes and p.joining is None and not p.meta.intents:
             return self._quick_output()
+        p.changes += 1
+        pair_commit.advance(p, now)
         if p.owner:
             pair_change.pursue(p, now)
         return self._output(now)
@@ -146,6 +138,7 @@ class Pair:
     def wake(self, now: float) -> Output[Action]:
         """Let time pass."""
         p = self.state
+        p.changes += 1
         pair_commit.advance(p, now)
         if p.owner:
             pair_join.keep_asking(p, now)
@@ -162,6 +155,7 @@ class Pair:
     def order(self, event: Ordered, now: float) -> tuple[str, Output[Action]]:
         """Take an order of the leader; returns why not, or nothing, and what to do."""
         p = self.state
+        p.changes += 1
         pair_commit.flush(p, now)
         refusal = pair_change.ordered(p, event, now)
         pair_commit.advance(p, now)
@@ -228,8 +222,7 @@ class Pair:
     def _quick_output(self) -> Output[Action]:
         """After an ordinary write: it is looked at by the next beat; every other time to wake up was told before."""
         p = self.state
-        actions = tuple(p.actions)
-        p.actions.clear()
+        actions, p.actions = tuple(p.actions), []
         return Output(actions, p.news_at)
 
     def _wake_at(self, now: float) -> float:
@@ -248,9 +241,44 @@ def _learner(p: CopyState) -> NodeId | None:
     return next((i.learner.node for i in p.meta.intents if i.learner is not None), None)
 
 
+def _of_a_write(p: CopyState, event: Event, now: float) -> bool:
+    """Take an event; says whether it is one that every write is made of."""
+    match event:
+        case Flush():
+            return True  # Whatever comes next flushes first.
+        case Durable():
+            _durable(p, event, now)
+            return True
+        case Heard(peer, message):
+            return _heard(p, peer, message, now)
+        case _:
+            _EVENTS[type(event)](p, event, now)
+            return False
+
+
+def _heard(p: CopyState, peer: NodeId, message: ShardMessage, now: float) -> bool:
+    match message:
+        case Append():
+            pair_follow.entries(p, peer, message, now)
+            return True
+        case Ack():
+            if pair_commit.acknowledged(p, peer, message, now):
+                pair_commit.advance(p, now)
+            return True
+        case _:
+            handler = _MESSAGES.get(type(message))
+            if handler is not None:
+                handler(p, peer, message, now)
+            return False
+
+
 def _durable(p: CopyState, event: Durable, now: float) -> None:
-    if event.cuts == p.cuts:
-        pair_commit.durable(p, event.lsn)
+    if event.cuts != p.cuts:
+        return
+    pair_commit.durable(p, event.lsn)
+    if p.owner:
+        pair_commit.advance(p, now)
+    else:
         pair_follow.confirm(p)
 
 
@@ -259,12 +287,6 @@ def _meta_saved(p: CopyState, event: MetaSaved, now: float) -> None:
     if not p.dirty:
         p.actions.extend(p.held)
         p.held.clear()
-
-
-def _heard(p: CopyState, event: Heard, now: float) -> None:
-    handler = _MESSAGES.get(type(event.message))
-    if handler is not None:
-        handler(p, event.peer, event.message, now)
 
 
 def _stale(p: CopyState, peer: NodeId, m: Stale, now: float) -> None:
@@ -322,12 +344,9 @@ def _from(
 
 
 _EVENTS: Mapping[type, Callable[[CopyState, object, float], None]] = {
-    Flush: _of(Flush, lambda p, _, now: pair_commit.flush(p, now)),
-    Durable: _of(Durable, _durable),
     MetaSaved: _of(MetaSaved, _meta_saved),
     Cut: _of(Cut, lambda p, event, _: pair_follow.was_cut(p, event)),
     CutMismatch: _of(CutMismatch, _mismatch),
-    Heard: _of(Heard, _heard),
     LinkUp: _of(LinkUp, _link_up),
     LinkDown: _of(LinkDown, _link_down),
     MapRecord: _of(MapRecord, lambda p, event, now: pair_change.learn(p, event.assignment, now)),
@@ -340,8 +359,6 @@ _EVENTS: Mapping[type, Callable[[CopyState, object, float], None]] = {
     SnapshotTaken: _of(SnapshotTaken, _snapshot_taken),
 }
 _MESSAGES: Mapping[type, Callable[[CopyState, NodeId, object, float], None]] = {
-    Append: _from(Append, pair_follow.entries),
-    Ack: _from(Ack, pair_commit.acknowledged),
     Stale: _from(Stale, _stale),
     Decided: _from(Decided, lambda p, _, m, now: pair_change.learn(p, m.decided, now)),
     Invite: _from(Invite, pair_follow.invited),

@@ -22,7 +22,8 @@ def flush(p: CopyState, now: float) -> None:
         return
     records = tuple(p.fresh)
     p.fresh.clear()
-    _look_at_next_beat(p, now)
+    if p.news_at == NEVER:
+        _look_at_next_beat(p, now)
     p.persist(records)
     for peer in p.peers.values():
         if peer.mode is Mode.LIVE:
@@ -50,6 +51,8 @@ def stream(p: CopyState, peer: Peer, records: tuple[Record, ...], now: float, *,
 
 def batches(records: tuple[Record, ...]) -> list[tuple[Record, ...]]:
     """Cut entries into groups of bounded size, one entry at least in each."""
+    if len(records) <= 1:
+        return [records]
     found: list[tuple[Record, ...]] = []
     start = size = 0
     for n, record in enumerate(records):
@@ -81,26 +84,30 @@ def tail_read(p: CopyState, event: TailRead, now: float) -> None:
         stream(p, peer, event.records, now, bulk=True)
 
 
-def acknowledged(p: CopyState, node: NodeId, ack: Ack, now: float) -> None:
-    """Count an ack: of this very generation, from whoever we asked to follow."""
+def acknowledged(p: CopyState, node: NodeId, ack: Ack, now: float) -> bool:
+    """Count an ack: of this very generation, from whoever we asked to follow; says whether it told anything new."""
     peer = p.peers.get(node)
     if peer is None or not p.owner or not p.rules.counts(ack.gen, p.gen) or ack.lsn <= peer.acked:
-        return
+        return False
     peer.acked, peer.moved_at = min(ack.lsn, p.tip.lsn), now
     if peer.mode is Mode.CATCHUP and peer.acked >= peer.sent.lsn:
         feed(p, peer, now)
+    return True
 
 
 def advance(p: CopyState, now: float) -> None:
     """Move the commit point, and begin to serve when nothing forbids it any more."""
-    if not p.owner or p.dirty or p.complaint or p.ahead is not None:
+    if not p.commits:
         return
-    lsn = p.rules.committed_lsn(p.durable_lsn, [_acked(p, copy.node) for copy in p.others()])
+    peers = p.peers
+    acked = [peers[copy.node].acked if copy.node in peers else -1 for copy in p.others()]
+    lsn = p.rules.committed_lsn(p.durable_lsn, acked)
     if p.restarted or p.role is Role.PROMOTED:
         _begin(p, lsn, now)
     elif lsn > p.commit_lsn:
         p.commit_lsn = lsn
-        _look_at_next_beat(p, now)
+        if p.news_at == NEVER:
+            _look_at_next_beat(p, now)
 
 
 def spread_news(p: CopyState, now: float) -> None:
@@ -118,8 +125,7 @@ def spread_news(p: CopyState, now: float) -> None:
 
 def _look_at_next_beat(p: CopyState, now: float) -> None:
     """Wake with the next heartbeat: for news of commits, and so that a write that nobody acknowledges is looked at."""
-    if p.news_at == NEVER:
-        p.news_at = p.rhythm.after(now)
+    p.news_at = p.rhythm.after(now)
 
 
 def _begin(p: CopyState, lsn: int, now: float) -> None:
@@ -130,12 +136,8 @@ def _begin(p: CopyState, lsn: int, now: float) -> None:
     p.restarted = False
     p.changes += 1
     p.commit_lsn = max(p.commit_lsn, p.tip.lsn)
-    _look_at_next_beat(p, now)
+    if p.news_at == NEVER:
+        _look_at_next_beat(p, now)
     if p.role is Role.PROMOTED:
         p.role = Role.PRIMARY
         p.note("promotion.serves")
-
-
-def _acked(p: CopyState, node: NodeId) -> int:
-    peer = p.peers.get(node)
-    return -1 if peer is None else peer.acked

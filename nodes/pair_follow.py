@@ -16,7 +16,10 @@ from nodes.views import Role
 
 def entries(p: CopyState, peer: NodeId, m: Append, now: float) -> None:
     """Take an Append."""
-    if not _in_generation(p, peer, m, now) or not p.follower or p.incoming is not None:
+    if m.gen != p.gen and not _brought_to(p, peer, m, now):
+        return
+    record = p.meta.assignment
+    if record is None or record.primary.node != peer or not p.follower or p.incoming is not None:
         return
     if p.complaint:
         p.send(peer, Unfit(p.shard, m.gen, p.me.copy_id, p.complaint))
@@ -26,8 +29,10 @@ def entries(p: CopyState, peer: NodeId, m: Append, now: float) -> None:
     if fresh is None:
         say_hello(p, peer, 0, now)
         return
-    _append(p, fresh)
-    p.commit_lsn = max(p.commit_lsn, min(m.commit_lsn, p.tip.lsn))
+    if fresh:
+        _append(p, fresh)
+    if m.commit_lsn > p.commit_lsn:
+        p.commit_lsn = max(p.commit_lsn, min(m.commit_lsn, p.tip.lsn))
     if not fresh and not news:
         confirm(p)
 
@@ -127,8 +132,8 @@ def enter(p: CopyState, decided: Assignment, boot: int, now: float) -> None:
         adopt_boot(p, boot)
 
 
-def _in_generation(p: CopyState, peer: NodeId, m: Append, now: float) -> bool:
-    """Bring this copy to the generation of an Append, or say no."""
+def _brought_to(p: CopyState, peer: NodeId, m: Append, now: float) -> bool:
+    """Bring this copy to the generation of an Append that is of another one, or say no."""
     if p.rules.outdated(m.gen, p.gen):
         p.send(peer, Stale(p.shard, p.gen, p.meta.assignment))
         return False
@@ -138,9 +143,9 @@ def _in_generation(p: CopyState, peer: NodeId, m: Append, now: float) -> bool:
             heard_higher(p, fence, now)
             return False
         enter(p, m.decided, m.gen.boot, now)
-    elif m.gen != p.gen:
+    else:
         enter(p, p.assignment, m.gen.boot, now)
-    return m.gen == p.gen and p.meta.assignment is not None and p.assignment.primary.node == peer
+    return m.gen == p.gen
 
 
 def _continuation(p: CopyState, m: Append) -> tuple[Record, ...] | None:
@@ -159,11 +164,10 @@ def _continuation(p: CopyState, m: Append) -> tuple[Record, ...] | None:
 
 
 def _append(p: CopyState, records: tuple[Record, ...]) -> None:
-    if records:
-        p.hello = 0
-        for record in records:
-            p.extend(record)
-        p.persist(records)
+    p.hello = 0
+    for record in records:
+        p.extend(record)
+    p.persist(records)
 
 
 def _install(p: CopyState, tip: Tip, parts: tuple[bytes, ...]) -> None:

@@ -137,7 +137,7 @@ class CopyState:
     durable_lsn: int = 0
     commit_lsn: int = 0
     changes: int = 0
-    """Grows whenever role, epoch or what may be served may have changed: ordinary writes leave it alone."""
+    """Grows whenever role, epoch or what may be served may have changed: ordinary writes alone leave it as it is."""
     others_of: int = -1
     others_known: tuple[Copy, ...] = ()
     grantors_of: int = -1
@@ -215,6 +215,16 @@ class CopyState:
         """Say whether the waiting requests are to go to the new primary as soon as the meta is on disk."""
         return any(isinstance(action, HandOver) for action in self.held)
 
+    @property
+    def commits(self) -> bool:
+        """Say whether the commit point may move: an owner whose meta is on disk, and that nothing forbids to act."""
+        return (
+            self.role in OWNERS
+            and self.saved_version >= self.meta_version
+            and not self.complaint
+            and self.ahead is None
+        )
+
     def do(self, action: Action) -> None:
         """Ask for a deed; what others would see waits for the meta (I5, I3)."""
         if self.dirty and isinstance(action, OUTWARD):
@@ -223,8 +233,8 @@ class CopyState:
             self.actions.append(action)
 
     def send(self, peer: NodeId, message: ShardMessage, *, bulk: bool = False) -> None:
-        """Send, once the meta is on disk."""
-        self.do(Send(peer, message, bulk))
+        """Send, once the meta is on disk (I5, I3)."""
+        (self.held if self.saved_version < self.meta_version else self.actions).append(Send(peer, message, bulk))
 
     def note(self, event: str, **facts: object) -> None:
         """Tell people."""

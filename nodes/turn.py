@@ -16,6 +16,8 @@ from nodes.ports import Links
 FRAME_MESSAGES = 256
 FRAME_BYTES = 1024 * 1024
 """Of entries and snapshot parts; a frame stays well below what a stream takes at once."""
+AT_ONCE = float("-inf")
+"""A time in the past: at the next turn."""
 
 
 class Flushed(Protocol):
@@ -42,27 +44,30 @@ class Turn:
     def flush_later(self, who: Flushed) -> None:
         """Call ``who.flush`` at the end of the turn."""
         self._dirty[id(who)] = who
-        self._end_later()
+        if not self._due:
+            self._end_later()
 
     def send(self, peer: NodeId, message: Message, *, bulk: bool) -> None:
         """Send a message."""
         self._messages.setdefault((peer, bulk), []).append(message)
-        self._end_later()
+        if not self._due:
+            self._end_later()
 
     def propose(self, proposal: Proposal, done: Callable[[ProposalAnswer], None]) -> None:
         """Ask the leader for a change."""
         self._proposals.append((proposal, done))
-        self._end_later()
+        if not self._due:
+            self._end_later()
 
     def read(self, shard: ShardId, done: Callable[[Assignment | None], None]) -> None:
         """Read a record; None: no answer."""
         self._reads[shard] = done
-        self._end_later()
+        if not self._due:
+            self._end_later()
 
     def _end_later(self) -> None:
-        if not self._due:
-            self._due = True
-            self._clock.call_at(self._clock.now(), self._end)
+        self._due = True
+        self._clock.call_at(AT_ONCE, self._end)
 
     def _end(self) -> None:
         while self._dirty:
@@ -72,7 +77,8 @@ class Turn:
         for (peer, bulk), found in messages.items():
             for frame in frames(found):
                 self._links.send(peer, frame, bulk=bulk)
-        self._ask()
+        if self._proposals or self._reads:
+            self._ask()
 
     def _ask(self) -> None:
         proposals, self._proposals = self._proposals, []
@@ -85,7 +91,9 @@ class Turn:
 
 
 def frames(messages: list[Message]) -> list[Frame]:
-    """Cut messages into frames of bounded size."""
+    """Cut messages into frames of bounded size, one message at least in each."""
+    if len(messages) == 1:
+        return [Frame(tuple(messages))]
     found: list[Frame] = []
     start = size = 0
     for n, message in enumerate(messages):
