@@ -11,8 +11,10 @@ import pytest
 from grpc import aio
 
 from core.io.dial import BULK_BYTES_MAX, channel
+from core.io.loop_grpc.connection import Connection
 from core.io.loop_grpc.headers import END
 from core.io.loop_grpc.server import LoopServer
+from core.rhythm import Rhythm
 
 HOST = "127.0.0.51"
 PORTS = itertools.count(7600)
@@ -21,6 +23,9 @@ PAIRS = [(OURS, OURS), (OURS, THEIRS), (THEIRS, OURS)]
 WE_CALL = pytest.mark.parametrize("server", [OURS, THEIRS])
 WE_ANSWER = pytest.mark.parametrize("client", [OURS, THEIRS])
 WAIT_S = 20.0
+SETTINGS = bytes((0, 0, 0, 4, 0, 0, 0, 0, 0))
+PING = bytes((0, 0, 8, 6, 0, 0, 0, 0, 0))
+"""The heads of two HTTP/2 frames."""
 LIMITS = [("grpc.max_receive_message_length", BULK_BYTES_MAX), ("grpc.max_send_message_length", BULK_BYTES_MAX)]
 
 
@@ -439,6 +444,27 @@ async def test_what_is_not_http2_is_hung_up_on() -> None:
         await reader.read()
     writer.close()
     await server.stop(0)
+
+
+async def test_a_peer_that_falls_silent_is_asked_whether_it_is_there_and_given_up() -> None:
+    port, asked, over = next(PORTS), asyncio.Event(), asyncio.Event()
+
+    async def mute(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(SETTINGS)
+        while received := await reader.read(1024):
+            if PING in received:
+                asked.set()
+        writer.close()
+
+    listening = await asyncio.start_server(mute, HOST, port)
+    _, connection = await asyncio.get_running_loop().create_connection(
+        lambda: Connection(BULK_BYTES_MAX, None, lambda _: over.set(), Rhythm(0.05, 0.0)), HOST, port
+    )
+    async with asyncio.timeout(WAIT_S):
+        await connection.ready
+        await asked.wait()
+        await over.wait()
+    listening.close()
 
 
 async def test_a_server_that_leaves_lets_calls_in_flight_end() -> None:

@@ -10,6 +10,8 @@ Headers are text here, as h2 is told; its types allow for bytes too, hence the c
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
+from functools import cache
+from random import Random
 from typing import cast
 
 import grpc
@@ -45,6 +47,7 @@ from core.io.loop_grpc.frames import (
     window_update,
 )
 from core.io.loop_grpc.headers import Ending, Headers, ending_of
+from core.rhythm import Rhythm
 
 WINDOW_BYTES = 4 * 1024 * 1024
 """What a peer may send on one call before it was read; on the connection, before it arrived."""
@@ -52,10 +55,11 @@ FRAME_BYTES_MAX = 64 * 1024
 HEADERS_BYTES_MAX = 64 * 1024
 CALLS_MAX = 1024
 """At a time on one connection."""
-QUIET_S = 5.0
-"""A peer that was not heard for this long is asked whether it is there."""
-PATIENCE_S = 2.0
-"""And it has this long to say so: a stopped process keeps its connections open."""
+LOOK_S = 2.0
+"""So often a connection is looked at."""
+LOOKS_MAX = 3
+"""A peer that was not heard between so many looks is asked whether it is there, and has until the next one to say so:
+a stopped process keeps its connections open."""
 _PING = b"twinhold"
 _PREFACE_BYTES = 24
 _LOST = Ending(grpc.StatusCode.UNAVAILABLE, "the connection was lost")
@@ -73,6 +77,7 @@ class Connection(asyncio.Protocol):
         bytes_max: of a message.
         opened: takes the calls that the peer opens, with their headers; None: this end opens them.
         lost: told once when the connection is gone.
+        looks: when to look whether the peer is still there.
     """
 
     def __init__(
@@ -80,6 +85,7 @@ class Connection(asyncio.Protocol):
         bytes_max: int,
         opened: Callable[[Exchange, Headers], None] | None,
         lost: "Callable[[Connection], None]",
+        looks: Rhythm,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self.ready: asyncio.Future[None] = self._loop.create_future()
@@ -104,8 +110,9 @@ class Connection(asyncio.Protocol):
         self._paused = False
         self._in_turn = False
         self._room: list[asyncio.Future[None]] = []
-        self._heard_at = self._loop.time()
-        self._asked_at: float | None = None
+        self._looks = looks
+        self._silent_looks = 0
+        """Since the peer was heard."""
         self._watch: asyncio.TimerHandle | None = None
 
     def open(self, headers: Headers) -> Exchange:
@@ -199,11 +206,11 @@ class Connection(asyncio.Protocol):
         self._h2.initiate_connection()
         self._h2.increment_flow_control_window(WINDOW_BYTES - 65_535)
         self._flush()
-        self._look_again(QUIET_S)
+        self._look_again()
 
     def data_received(self, data: bytes) -> None:
         """Handle what arrived, and send in one go what that causes."""
-        self._heard_at, self._asked_at = self._loop.time(), None
+        self._silent_looks = 0
         if not self._arrived and self._take_message(data):
             return
         self._in_turn = True
@@ -367,21 +374,27 @@ class Connection(asyncio.Protocol):
             if not one.done():
                 one.set_result(None)
 
-    def _look_again(self, after_s: float) -> None:
-        self._watch = self._loop.call_later(after_s, self._look)
+    def _look_again(self) -> None:
+        # never soon: a process that was stopped looks late, and reads what arrived meanwhile only afterwards
+        at = self._looks.after(self._loop.time() + self._looks.interval_s / 2)
+        self._watch = self._loop.call_at(at, self._look)
 
     def _look(self) -> None:
-        """Ask a quiet peer whether it is there, and give up one that does not say so."""
-        now = self._loop.time()
-        if self._asked_at is not None:
+        """Ask a silent peer whether it is there, and give up one that does not say so."""
+        self._silent_looks += 1
+        if self._silent_looks > LOOKS_MAX:
             self.close()
-        elif now - self._heard_at < QUIET_S:
-            self._look_again(self._heard_at + QUIET_S - now)
-        else:
-            self._asked_at = now
+            return
+        if self._silent_looks == LOOKS_MAX:
             self._h2.ping(_PING)
             self._flush()
-            self._look_again(PATIENCE_S)
+        self._look_again()
+
+
+@cache
+def looks(process: int) -> Rhythm:
+    """Say when a process looks at its connections: at all in one wake-up, and not when other processes do."""
+    return Rhythm(LOOK_S, LOOK_S * Random(process).random())
 
 
 def _h2(*, is_client: bool) -> H2Connection:

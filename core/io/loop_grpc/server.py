@@ -2,6 +2,7 @@
 
 import asyncio
 import inspect
+import os
 import traceback
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from typing import Any, NamedTuple, NoReturn, TypeAlias, cast
@@ -10,7 +11,7 @@ import grpc
 
 from core.errors import UnavailableError
 from core.io.json_log import warn
-from core.io.loop_grpc.connection import Connection
+from core.io.loop_grpc.connection import Connection, looks
 from core.io.loop_grpc.exchange import Exchange
 from core.io.loop_grpc.headers import (
     END,
@@ -91,7 +92,7 @@ class LoopServer:
             connection.close()
 
     def _connection(self) -> Connection:
-        connection = Connection(self._bytes_max, self._opened, self._connections.discard)
+        connection = Connection(self._bytes_max, self._opened, self._connections.discard, looks(os.getpid()))
         self._connections.add(connection)
         return connection
 
