@@ -74,8 +74,8 @@ class Pulse:
         self._seen_at = clock.now()
         self._beat_at = self._silence_told_at = NEVER_HEARD
         self._silence_told: frozenset[NodeId] = frozenset()
-        self._met: tuple[NodeId, ...] = ()
-        """The partners that got the last heartbeat."""
+        self._met: list[Link] = []
+        """To the partners that got the last heartbeat."""
 
     def start(self) -> None:
         """Begin."""
@@ -131,13 +131,7 @@ class Pulse:
 
     def observations(self) -> Sequence[Observation]:
         """Say what this node sees of its partners."""
-        now, found = self._clock.now(), []
-        for peer in self._met:
-            link = self._links.watch(peer, now)
-            silent_s = max(0.0, now - link.heard)
-            missed = silent_s > self._timers.silence_s
-            found.append(Observation(peer, round(silent_s * 1000), link.refused, missed))
-        return found
+        return [Observation(link.peer, link.heard, link.refused) for link in self._met]
 
     def _jump(self, step_s: float) -> None:
         """Restart every silence above L/4; above L, no lease holds and nothing is answered until confirmed."""
@@ -152,10 +146,9 @@ class Pulse:
         self.look()
         now, partners = self._seen_at, self._partners()
         self._beat_at = self._rhythm.after(now)
-        self._met = tuple(sorted(partners))
-        for peer in self._met:
-            link = self._links.watch(peer, now)
-            self._turn.send(peer, link.beat(now), bulk=False)
+        self._met = [self._links.watch(peer, now) for peer in sorted(partners)]
+        for link in self._met:
+            self._turn.send(link.peer, link.beat(now), bulk=False)
             if not link.measured:
                 self._measure(link)
         for link in self._links.all():

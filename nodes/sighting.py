@@ -43,17 +43,13 @@ class Sighting:
         """Start the wait anew: the observer itself was away."""
         self.heard_at, self.refused = now, False
 
-    def silent_s(self, now: float) -> float:
-        """Say how long nothing was heard."""
-        return max(0.0, now - self.heard_at)
-
     def sight(self, now: float, timers: Timers) -> Sight:
         """Judge; signs of life come every second probe interval when all is quiet."""
-        return judged(self.silent_s(now), refused=self.refused, beat_s=QUIET_BEATS * timers.probe_s, timers=timers)
+        return judged(now - self.heard_at, refused=self.refused, beat_s=QUIET_BEATS * timers.probe_s, timers=timers)
 
 
 def judged(silent_s: float, *, refused: bool, beat_s: float, timers: Timers) -> Sight:
-    """Judge a silence of ``silent_s`` seconds where a sign of life is due every ``beat_s`` seconds."""
+    """Judge a silence of ``silent_s`` seconds where a sign of life is due every ``beat_s``; a negative one is none."""
     if refused:
         return Sight.REFUSED
     if silent_s >= timers.silence_s:

@@ -48,16 +48,14 @@ class CopyView:
     serving: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Observation:
+class Observation(NamedTuple):
     """What this node sees of a partner."""
 
     node: NodeId
-    silent_ms: int
+    heard_at: float
+    """On this node's clock; in the future while a new partner is given time to come up."""
     refused: bool
     """Its stream was reset and connects were refused."""
-    missed: bool
-    """Silent for longer than the observers' full wait."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -287,13 +287,13 @@ class SimNode:
     def _observed(self, driver: NodeDriver) -> tuple[cp.Observation, ...]:
         now = self.host.now()
         found = {
-            target: cp.Observation(target, _sight(seen.sight(now, self._timers)), int(seen.silent_s(now) * 1000), False)
+            target: cp.Observation(target, _sight(seen.sight(now, self._timers)), _ms(now - seen.heard_at), False)
             for target, seen in self._seen.items()
         }
         for one in driver.observations():
-            silent_s = one.silent_ms / 1000
+            silent_s = now - one.heard_at
             sight = judged(silent_s, refused=one.refused, beat_s=self._timers.heartbeat_s, timers=self._timers)
-            found[one.node] = cp.Observation(one.node, _sight(sight), one.silent_ms, True)
+            found[one.node] = cp.Observation(one.node, _sight(sight), _ms(silent_s), True)
         return tuple(found.values())
 
     def _highest(self) -> Fence:
@@ -315,6 +315,10 @@ def newer_map(held: FleetMap, than: Revision) -> FleetMap | None:
     if held.revision <= than or not held.shards:
         return None
     return FleetMap(held.topology, held.revision, dict(held.shards), dict(held.overrides))
+
+
+def _ms(silent_s: float) -> int:
+    return int(max(0.0, silent_s) * 1000)
 
 
 def _sight(sight: Sight) -> cp.Sight:

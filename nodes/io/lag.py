@@ -30,7 +30,8 @@ class LagMeter:
     def late(self, late_s: float) -> None:
         """Take by how much a timer was late."""
         now = boottime_s()
-        self._worst_s = max(self._worst_s, late_s)
+        if late_s > self._worst_s:
+            self._worst_s = late_s
         if now - self._window_at >= WINDOW_S:
             self._window_at = now
             self._judge()

@@ -1,6 +1,7 @@
 """Looks at the nodes of other data centers that rendezvous hashing gave this one: a Probe stream to each."""
 
 import asyncio
+from collections.abc import Mapping
 from random import Random
 
 from core.io.clock import LoopClock
@@ -44,10 +45,8 @@ class Prober:
             )
             for target in targets
         }
-
-    def sightings(self) -> dict[NodeId, Sighting]:
-        """Say what is seen of each target."""
-        return {target: watched.sighting for target, watched in self._watched.items()}
+        self.sightings: Mapping[NodeId, Sighting] = {target: one.sighting for target, one in self._watched.items()}
+        """What is seen of each target."""
 
     async def run(self) -> None:
         """Look until cancelled."""

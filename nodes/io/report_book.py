@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import Protocol, TypeAlias
 
 from core.assignments import Fence
 from core.fleet_map import Revision
@@ -43,7 +43,7 @@ class Page:
     sequence: int = 0
     copies: set[ShardId] = field(default_factory=set)
     gone: set[ShardId] = field(default_factory=set)
-    told: dict[str, Sight] = field(default_factory=dict)
+    told: Mapping[str, Sight] = field(default_factory=dict)
 
     def restart(self) -> None:
         """Begin a new stream: its first message is complete."""
@@ -62,12 +62,9 @@ class Health:
     """Not empty: the node asks to be relieved."""
 
 
-class Seen(NamedTuple):
-    """What is seen of one target now."""
-
-    sight: Sight
-    silent_ms: int
-    paired: bool
+Seen: TypeAlias = tuple[Sight, float, bool]
+"""Of one target: how it looks now, when it was last heard, and whether it is a partner whose heartbeats are missed."""
+_MISSED = (Sight.SILENT, Sight.REFUSED)
 
 
 class ReportBook:
@@ -105,6 +102,9 @@ class ReportBook:
         self._copies: dict[ShardId, CopyView] = {}
         self._pages: list[Page] = []
         self._complained = ""
+        self._seen: Mapping[str, Seen] = {}
+        self._sights: Mapping[str, Sight] = {}
+        self._all_well = True
         self.highest = Fence(0, 0)
         """The highest (incarnation, epoch) among the copies (C10)."""
 
@@ -116,14 +116,15 @@ class ReportBook:
 
     def collect(self) -> None:
         """Take what changed since the last time, for every stream."""
-        changed = {view.shard: view for view in self._driver.report(complete=False)}
-        gone = set(self._driver.gone()) - changed.keys()
-        self._copies.update(changed)
+        changed, gone = self._driver.report(complete=False), set(self._driver.gone())
+        if not changed and not gone and self.health.complaint == self._complained:
+            return
+        fresh = {view.shard for view in changed}
+        gone -= fresh
+        self._copies.update((view.shard, view) for view in changed)
         for shard in gone:
             self._copies.pop(shard, None)
-        if changed or gone:
-            self.highest = max((view.fence for view in self._copies.values()), default=Fence(0, 0))
-        fresh = set(changed)
+        self.highest = max((view.fence for view in self._copies.values()), default=Fence(0, 0))
         if self.health.complaint != self._complained:
             self._complained = self.health.complaint
             fresh = set(self._copies)
@@ -131,28 +132,27 @@ class ReportBook:
             page.copies = (page.copies | fresh) - gone
             page.gone = (page.gone | gone) - fresh
 
-    def seen(self, sightings: Iterable[tuple[NodeId | ControlPlaneId, Sighting]]) -> Mapping[str, Seen]:
+    def look(self, sightings: Iterable[tuple[NodeId | ControlPlaneId, Sighting]]) -> None:
         """Judge what probes and partners show, once for all streams."""
-        now, timers = self._clock.now(), self._timers
-        seen: dict[str, Seen] = {
-            target: Seen(sighting.sight(now, timers), round(sighting.silent_s(now) * 1000), False)
-            for target, sighting in sightings
-        }
-        for partner in self._driver.observations():
-            silent_s = timers.silence_s if partner.missed else partner.silent_ms / 1000
-            sight = judged(silent_s, refused=partner.refused, beat_s=timers.heartbeat_s, timers=timers)
-            seen[partner.node] = Seen(sight, partner.silent_ms, partner.missed or partner.refused)
-        return seen
+        now, timers, all_well = self._clock.now(), self._timers, True
+        seen: dict[str, Seen] = {}
+        for target, sighting in sightings:
+            sight = sighting.sight(now, timers)
+            seen[target] = (sight, sighting.heard_at, False)
+            all_well = all_well and sight is Sight.ALIVE
+        for node, heard_at, refused in self._driver.observations():
+            sight = judged(now - heard_at, refused=refused, beat_s=timers.heartbeat_s, timers=timers)
+            seen[node] = (sight, heard_at, sight in _MISSED)
+            all_well = all_well and sight is Sight.ALIVE
+        self._seen, self._all_well = seen, all_well
+        self._sights = {target: one[0] for target, one in seen.items()}
 
-    def compose(self, page: Page, seen: Mapping[str, Seen], revision: Revision) -> pb.ReportRequest:
+    def compose(self, page: Page, revision: Revision) -> pb.ReportRequest:
         """Write a stream's next message."""
         complete = not page.started
         if complete:
             page.copies, page.gone, page.told = set(self._copies), set(), {}
-        told = sorted(page.copies) if complete else sorted(page.copies)[:COPIES_MAX]
-        gone = sorted(page.gone)
-        page.copies.difference_update(told)
-        page.gone.clear()
+        told, gone = self._taken(page)
         page.started = True
         page.sequence += 1
         highest = self.highest
@@ -162,7 +162,7 @@ class ReportBook:
             process_id=self.process_id,
             sequence=page.sequence,
             complete=complete,
-            observations=self._news(page, seen),
+            observations=self._news(page),
             copies=[copy_report(self._copies[shard], self._complained) for shard in told],
             gone=gone,
             load=self.health.load,
@@ -172,17 +172,26 @@ class ReportBook:
             map=revision_to_pb(revision, self._fleet),
         )
 
-    def stirred(self, page: Page, seen: Mapping[str, Seen]) -> bool:
+    def stirred(self, page: Page) -> bool:
         """Say whether a copy changed, or something is seen otherwise than this stream was told: that can't wait."""
-        if page.copies or page.gone:
-            return True
-        return any(page.told.get(target) != one.sight for target, one in seen.items())
+        return bool(page.copies or page.gone) or page.told != self._sights
 
-    def _news(self, page: Page, seen: Mapping[str, Seen]) -> list[pb.Observation]:
-        news = [
-            observation(target, one.sight, silent_ms=one.silent_ms, paired=one.paired)
-            for target, one in seen.items()
-            if one.sight is not Sight.ALIVE or page.told.get(target) != one.sight
+    def _taken(self, page: Page) -> tuple[list[ShardId], list[ShardId]]:
+        """Take from a page the copies, and those that are gone, that its next message names."""
+        if not page.copies and not page.gone:
+            return [], []
+        told = sorted(page.copies) if not page.started else sorted(page.copies)[:COPIES_MAX]
+        page.copies.difference_update(told)
+        gone, page.gone = sorted(page.gone), set()
+        return told, gone
+
+    def _news(self, page: Page) -> list[pb.Observation]:
+        before, page.told = page.told, self._sights
+        if self._all_well and before == page.told:
+            return []
+        now = self._clock.now()
+        return [
+            observation(target, sight, silent_ms=round(max(0.0, now - heard_at) * 1000), paired=paired)
+            for target, (sight, heard_at, paired) in self._seen.items()
+            if sight is not Sight.ALIVE or before.get(target) != sight
         ]
-        page.told = {target: one.sight for target, one in seen.items()}
-        return news

@@ -4,10 +4,9 @@ The leader is told every second probe interval, the others every fourth; what is
 """
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from random import Random
-from typing import TypeAlias
 
 from grpc import aio
 
@@ -24,8 +23,6 @@ from nodes.io.report_book import Page, ReportBook
 from nodes.sighting import QUIET_BEATS, Sighting
 from twinhold.v1 import node_service_pb2 as pb
 from twinhold.v1 import node_service_pb2_grpc as pb_grpc
-
-Sightings: TypeAlias = list[tuple[NodeId | ControlPlaneId, Sighting]]
 
 REGISTER_S = 2.0
 UNANSWERED_MAX = 16
@@ -67,7 +64,7 @@ class Reporter:
         book: ReportBook,
         control_planes: ControlPlanes,
         *,
-        probed: Callable[[], dict[NodeId, Sighting]],
+        probed: Mapping[NodeId, Sighting],
         revision: Callable[[], Revision],
         beat: Beat,
         timers: Timers,
@@ -78,7 +75,6 @@ class Reporter:
         self._endpoint = endpoint
         self._book = book
         self._control_planes = control_planes
-        self._probed = probed
         self._revision = revision
         self._timers = timers
         self._clock = clock
@@ -96,6 +92,10 @@ class Reporter:
             )
             for one in control_planes.all
         }
+        self._sightings: list[tuple[NodeId | ControlPlaneId, Sighting]] = [
+            *probed.items(),
+            *((one, watched.sighting) for one, watched in self._watched.items()),
+        ]
 
     async def run(self) -> None:
         """Report until cancelled."""
@@ -107,7 +107,7 @@ class Reporter:
     def forget(self) -> None:
         """Discard what was seen: this process was away."""
         now = self._clock.now()
-        for sighting in (*self._probed().values(), *(watched.sighting for watched in self._watched.values())):
+        for _, sighting in self._sightings:
             sighting.forget(now)
 
     async def _keep(self, control_plane: ControlPlane) -> None:
@@ -158,14 +158,14 @@ class Reporter:
     def _tell(self, streams: Iterable[_Stream]) -> None:
         """Write the messages that are due, or have something that can't wait."""
         self._collect()
-        seen = self._book.seen(self._sightings())
+        self._book.look(self._sightings)
         for stream in streams:
             quiet = QUIET_BEATS if stream.control_plane == self._control_planes.leader else FOLLOWER_BEATS
             due = stream.beats % quiet == 0
             stream.beats += 1
             room = stream.page.sequence - stream.answered < UNANSWERED_MAX
-            if room and (due or self._book.stirred(stream.page, seen)):
-                stream.out.put(self._book.compose(stream.page, seen, self._revision()))
+            if room and (due or self._book.stirred(stream.page)):
+                stream.out.put(self._book.compose(stream.page, self._revision()))
 
     def _collect(self) -> None:
         """Ask the driver for news, once for all streams."""
@@ -173,10 +173,6 @@ class Reporter:
         if now - self._collected_at > self._timers.probe_s / 2:
             self._book.collect()
             self._collected_at = now
-
-    def _sightings(self) -> Sightings:
-        seen: Sightings = list(self._probed().items())
-        return [*seen, *((one, watched.sighting) for one, watched in self._watched.items())]
 
     async def _read(
         self,

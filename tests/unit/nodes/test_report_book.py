@@ -69,7 +69,8 @@ class Desk:
 
     def say(self, page: Page) -> pb.ReportRequest:
         self.book.collect()
-        return self.book.compose(page, self.book.seen([(PROBED, self.sighting)]), Revision(1, 1, 1))
+        self.book.look([(PROBED, self.sighting)])
+        return self.book.compose(page, Revision(1, 1, 1))
 
 
 def test_the_first_message_is_complete_and_the_next_one_holds_news_only() -> None:
@@ -138,9 +139,24 @@ def test_what_is_not_alive_is_repeated_with_its_silence_and_alive_is_said_once()
     assert list(desk.say(page).observations) == []
 
 
+def test_only_what_a_stream_was_not_told_cannot_wait() -> None:
+    desk = Desk()
+    page = desk.book.page()
+    desk.say(page)
+    assert not desk.book.stirred(page)
+    desk.sighting.gone()
+    desk.book.look([(PROBED, desk.sighting)])
+    assert desk.book.stirred(page)
+    desk.say(page)
+    assert not desk.book.stirred(page)
+    desk.node.changed = [VIEW]
+    desk.book.collect()
+    assert desk.book.stirred(page)
+
+
 def test_a_partner_whose_heartbeats_are_missed_is_reported_as_paired() -> None:
     desk = Desk()
-    desk.node.partners = [Observation(PARTNER, silent_ms=1300, refused=False, missed=True)]
+    desk.node.partners = [Observation(PARTNER, desk.clock.now() - 1.3, refused=False)]
     told = {one.target: one for one in desk.say(desk.book.page()).observations}
     assert told[PARTNER].paired
     assert told[PARTNER].sight == pb.Observation.SIGHT_SILENT
