@@ -42,9 +42,10 @@ class DelayLine(Generic[Item]):
         if self._delay_s <= 0:
             self._deliver(item)
             return
-        self._held.append((self._clock.now() + self._delay_s, item))
+        at = self._clock.now() + self._delay_s
+        self._held.append((at, item))
         if self._timer is None:
-            self._wait()
+            self._timer = self._clock.call_at(at - TICK_S, self._ripe)
 
     def clear(self) -> None:
         """Lose what is on its way."""
@@ -53,16 +54,13 @@ class DelayLine(Generic[Item]):
             self._timer.cancel()
             self._timer = None
 
-    def _wait(self) -> None:
-        self._timer = self._clock.call_at(self._held[0][0] - TICK_S, self._ripe)
-
     def _ripe(self) -> None:
-        self._timer = None
+        held, self._timer = self._held, None
         due = self._clock.now() + TICK_S
-        while self._held and self._held[0][0] <= due:
-            self._deliver(self._held.popleft()[1])
-        if self._held and self._timer is None:
-            self._wait()
+        while held and held[0][0] <= due:
+            self._deliver(held.popleft()[1])
+        if held and self._timer is None:
+            self._timer = self._clock.call_at(held[0][0] - TICK_S, self._ripe)
 
 
 def trip_s(topology: Topology, a: DcId, b: DcId) -> float:

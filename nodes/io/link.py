@@ -6,24 +6,26 @@ the peer is knocked at, so that a process that is gone is told from one that is 
 """
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from random import Random
-
-from grpc import aio
+from typing import TypeAlias
 
 from core.errors import ConflictError
 from core.io.clock import LoopClock
-from core.io.delay import DelayLine
 from core.io.dial import channel
 from core.io.json_log import tell
 from core.io.knock import gone
 from core.timers import Timers
 from core.topology import Node
 from nodes.frames import Frame
-from nodes.io.replication_calls import ACCEPTED, first_request, replicate_over, request
-from nodes.io.stream import ENDED, Accepted, Read, Stream, Write
+from nodes.io.replication_calls import ACCEPTED, Carrying, OpenedWay, Way, first_request, replicate_over
+from nodes.io.stream import ENDED, Accepted, Stream
 from nodes.ports import Inbox
-from nodes.wire import frame_from_pb
+from nodes.wire import frame_from_pb, frame_to_pb
 from twinhold.v1 import replication_pb2 as pb
+
+Read: TypeAlias = Callable[[], Awaitable[pb.BulkRequest | None]]
+"""Waits for the next message of a bulk stream; None: the other side has ended it."""
 
 BACKOFF_S = (0.05, 0.5)
 PATIENCE_S = 0.15
@@ -69,15 +71,8 @@ class Link:
         self._stream: Stream | None = None
         self._told_up = False
         self._news = asyncio.Event()
-        self._attempt: aio.StreamStreamCall[bytes, pb.ReplicateResponse] | None = None
-        self._line = DelayLine[bytes](clock, trip, lambda frame: self._post(frame, bulk=False))
-        self._bulk_line = DelayLine[bytes](clock, trip, lambda frame: self._post(frame, bulk=True))
+        self._attempt: OpenedWay | None = None
         self._task = asyncio.ensure_future(self._tend())
-
-    @property
-    def up(self) -> bool:
-        """Say whether a stream stands."""
-        return self._stream is not None
 
     def want(self) -> None:
         """Open the stream if there is none, and keep it open."""
@@ -93,10 +88,14 @@ class Link:
             tell("link.idle", peer=self.peer.id)
             self.drop()
 
-    def send(self, frame: bytes, *, bulk: bool) -> None:
-        """Send a serialized frame, or lose it."""
-        self._used_at = self._clock.now()
-        (self._bulk_line if bulk else self._line).put(frame)
+    def send(self, frame: Frame, *, bulk: bool) -> None:
+        """Send, or lose; a stream that is not there is opened for the next time."""
+        stream = self._stream
+        if stream is None:
+            self.want()
+        else:
+            self._used_at = self._clock.now()
+            stream.send(frame_to_pb(frame), bulk=bulk)
 
     def drop(self) -> None:
         """End the present stream; a new one is made if it is wanted."""
@@ -109,7 +108,7 @@ class Link:
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
 
-    async def accept(self, read: Read, write: Write, accepted: Accepted) -> None:
+    async def accept(self, way: Way, accepted: Accepted) -> None:
         """Be a stream that the peer opened, until it ends.
 
         Raises:
@@ -117,32 +116,29 @@ class Link:
         """
         if self._attempt is not None and self._here.id < self.peer.id:
             raise ConflictError(f"{self._here.id} is opening the stream itself")
-        await self._carry(read, write, accepted)
+        await self._carry(way, pb.ReplicateResponse, accepted)
 
     async def accept_bulk(self, read: Read) -> None:
-        """Take frames of a bulk stream that the peer opened."""
+        """Take what comes on a bulk stream that the peer opened."""
         async with asyncio.timeout(OPEN_S):
             while self._stream is None:
                 self._news.clear()
                 await self._news.wait()
         stream = self._stream
-        while not stream.over.is_set() and (frame := await read()) is not None:
-            self._hear(stream, frame)
+        while not stream.over.is_set() and (message := await read()) is not None:
+            self._hear(stream, message)
 
-    def _post(self, frame: bytes, *, bulk: bool) -> None:
-        if self._stream is not None:
-            self._stream.post(frame, bulk=bulk)
-
-    def _hear(self, stream: Stream, frame: pb.Frame) -> None:
+    def _hear(self, stream: Stream, message: Carrying | pb.BulkRequest) -> None:
         if self._stream is stream:
             self._used_at = self._clock.now()
-            self._inbox.message(self.peer.id, frame_from_pb(frame))
+            self._inbox.message(self.peer.id, frame_from_pb(message.frame))
 
-    def _adopt(self) -> Stream:
+    def _adopt(self, kind: type[Carrying]) -> Stream:
         if self._stream is not None:
             self._lose(self._stream)
         self._say_down(refused=False)
-        self._stream, self._told_up = Stream(self._here.id, self.peer, self._hear), True
+        self._stream = Stream(self._here.id, self.peer, trip=self._trip, clock=self._clock, kind=kind, hear=self._hear)
+        self._told_up = True
         if self._attempt is not None:
             self._attempt.cancel()
         self._news.set()
@@ -151,11 +147,9 @@ class Link:
         return self._stream
 
     def _lose(self, stream: Stream) -> None:
-        stream.over.set()
+        stream.lose()
         if self._stream is stream:
             self._stream = None
-            self._line.clear()
-            self._bulk_line.clear()
 
     def _say_down(self, *, refused: bool) -> None:
         if self._told_up:
@@ -199,7 +193,7 @@ class Link:
         finally:
             await line.close(None)
 
-    async def _ride(self, call: aio.StreamStreamCall[bytes, pb.ReplicateResponse]) -> None:
+    async def _ride(self, call: OpenedWay) -> None:
         self._attempt = call
         try:
             async with asyncio.timeout(OPEN_S + 2 * self._trip):
@@ -208,17 +202,12 @@ class Link:
         finally:
             self._attempt = None
         if accepted:
-            await self._carry(lambda: _next(call), lambda frame: call.write(request(frame)))
+            await self._carry(call, pb.ReplicateRequest)
         call.cancel()
 
-    async def _carry(self, read: Read, write: Write, accepted: Accepted | None = None) -> None:
-        stream = self._adopt()
+    async def _carry(self, way: Way, kind: type[Carrying], accepted: Accepted | None = None) -> None:
+        stream = self._adopt(kind)
         try:
-            await stream.carry(read, write, accepted)
+            await stream.carry(way, accepted)
         finally:
             self._lose(stream)
-
-
-async def _next(call: aio.StreamStreamCall[bytes, pb.ReplicateResponse]) -> pb.Frame | None:
-    message = await call.read()
-    return message.frame if isinstance(message, pb.ReplicateResponse) else None

@@ -12,7 +12,6 @@ from core.topology import Topology
 from nodes.frames import Frame
 from nodes.io.link import Link
 from nodes.ports import Inbox
-from nodes.wire import frame_to_pb
 
 IDLE_S = 30.0
 """A stream that nobody needs ends after this."""
@@ -44,11 +43,7 @@ class GrpcLinks:
 
     def send(self, peer: NodeId, message: Frame, *, bulk: bool = False) -> None:
         """Send, or lose; a stream that is not there is opened for the next time."""
-        link = self.link(peer)
-        if link.up:
-            link.send(frame_to_pb(message).SerializeToString(), bulk=bulk)
-        else:
-            link.want()
+        (self._links.get(peer) or self.link(peer)).send(message, bulk=bulk)
 
     def follow(self, partners: Iterable[NodeId]) -> None:
         """Keep streams to these open, and end those to others once they are idle."""

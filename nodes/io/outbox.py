@@ -10,7 +10,7 @@ BATCH_FRAMES = 256
 
 
 class Outbox:
-    """A queue of serialized frames; one reader.
+    """A queue of serialized messages; one reader.
 
     Args:
         limit_bytes: what may wait at most.
@@ -18,35 +18,35 @@ class Outbox:
 
     def __init__(self, limit_bytes: int = LIMIT_BYTES) -> None:
         self._limit_bytes = limit_bytes
-        self._waiting: deque[bytes] = deque()
+        self.waiting: deque[bytes] = deque()
         self._bytes = 0
         self._filled = asyncio.Event()
 
-    def put(self, frame: bytes) -> bool:
-        """Add a frame; False when it no longer fits."""
-        self._bytes += len(frame)
+    def put(self, message: bytes) -> bool:
+        """Add a message; False when it no longer fits."""
+        self._bytes += len(message)
         if self._bytes > self._limit_bytes:
             return False
-        self._waiting.append(frame)
+        self.waiting.append(message)
         self._filled.set()
         return True
 
     async def filled(self) -> None:
         """Wait until there is something to take."""
-        if not self._waiting:
+        if not self.waiting:
             self._filled.clear()
             await self._filled.wait()
 
     async def take(self) -> bytes:
-        """Wait for frames and return as many as make a batch, joined.
+        """Wait for messages and return as many as make a batch, joined.
 
         Serialized messages that consist of repeated fields merge by concatenation, which costs less than any parsing.
         """
         await self.filled()
         batch: list[bytes] = []
         size = 0
-        while self._waiting and len(batch) < BATCH_FRAMES and (not batch or size < BATCH_BYTES):
-            batch.append(self._waiting.popleft())
+        while self.waiting and len(batch) < BATCH_FRAMES and (not batch or size < BATCH_BYTES):
+            batch.append(self.waiting.popleft())
             size += len(batch[-1])
         self._bytes -= size
         return batch[0] if len(batch) == 1 else b"".join(batch)

@@ -1,27 +1,58 @@
-"""The two calls of ReplicationService with frames as bytes: what was serialized once is never parsed to be wrapped."""
+"""The two calls of ReplicationService, written as bytes: messages that wait are joined, which merges their frames."""
+
+from collections.abc import Callable
+from typing import Protocol, TypeAlias, cast
 
 from grpc import aio
 
 from core.names import NodeId
 from twinhold.v1 import replication_pb2 as pb
 
+Carrying: TypeAlias = pb.ReplicateRequest | pb.ReplicateResponse
+"""What the main call carries frames in: requests from the side that opened it, responses from the other."""
+
 SERVICE = pb.DESCRIPTOR.services_by_name["ReplicationService"].full_name
 ACCEPTED = "twinhold-accepted"
 """Stands in the initial metadata of a stream that was taken; a refused call has initial metadata too, but empty."""
-_REQUEST_FRAME = pb.ReplicateRequest.FRAME_FIELD_NUMBER
-_RESPONSE_FRAME = pb.ReplicateResponse.FRAME_FIELD_NUMBER
-_BULK_FRAME = pb.BulkRequest.FRAME_FIELD_NUMBER
-_LENGTH_DELIMITED = 2
 
 
-def replicate_over(line: aio.Channel) -> aio.StreamStreamCall[bytes, pb.ReplicateResponse]:
+class Way(Protocol):
+    """The main call, from either side."""
+
+    async def hear(self, take: Callable[[Carrying], None]) -> None:
+        """Hand over what comes in, in the turn in which it comes, until the other side ends the call."""
+        ...
+
+    async def write(self, message: bytes) -> None:
+        """Send, once there is room."""
+        ...
+
+    def write_now(self, message: bytes) -> bool:
+        """Send if it can leave at once; says whether it did."""
+        ...
+
+
+class OpenedWay(Way, Protocol):
+    """The main call, from the side that opened it."""
+
+    async def initial_metadata(self) -> aio.Metadata:
+        """Wait for what the answer begins with."""
+        ...
+
+    def cancel(self) -> bool:
+        """End it."""
+        ...
+
+
+def replicate_over(line: aio.Channel) -> OpenedWay:
     """Open the main call."""
-    return line.stream_stream(f"/{SERVICE}/Replicate", as_is, pb.ReplicateResponse.FromString)(None)
+    call = line.stream_stream(f"/{SERVICE}/Replicate", None, pb.ReplicateResponse.FromString)(None)
+    return cast(OpenedWay, call)  # a channel of ours stands in the place of grpc.aio's, whose calls do not hear
 
 
 def bulk_over(line: aio.Channel) -> aio.StreamStreamCall[bytes, pb.BulkResponse]:
     """Open the bulk call."""
-    return line.stream_stream(f"/{SERVICE}/Bulk", as_is, pb.BulkResponse.FromString)(None)
+    return line.stream_stream(f"/{SERVICE}/Bulk", None, pb.BulkResponse.FromString)(None)
 
 
 def first_request(node: NodeId) -> bytes:
@@ -32,33 +63,3 @@ def first_request(node: NodeId) -> bytes:
 def first_bulk(node: NodeId) -> bytes:
     """Say who opens the bulk call."""
     return pb.BulkRequest(node=node).SerializeToString()
-
-
-def request(frame: bytes) -> bytes:
-    """Wrap a serialized Frame as a ReplicateRequest."""
-    return _field(_REQUEST_FRAME, frame)
-
-
-def response(frame: bytes) -> bytes:
-    """Wrap a serialized Frame as a ReplicateResponse."""
-    return _field(_RESPONSE_FRAME, frame)
-
-
-def bulk_request(frame: bytes) -> bytes:
-    """Wrap a serialized Frame as a BulkRequest."""
-    return _field(_BULK_FRAME, frame)
-
-
-def as_is(message: bytes) -> bytes:
-    """Serialize what is serialized."""
-    return message
-
-
-def _field(number: int, body: bytes) -> bytes:
-    head = bytearray((number << 3 | _LENGTH_DELIMITED,))
-    left = len(body)
-    while left > 0x7F:
-        head.append(left & 0x7F | 0x80)
-        left >>= 7
-    head.append(left)
-    return bytes(head) + body

@@ -1,21 +1,22 @@
 """One life of a link: frames out as fast as the peer takes them, frames in as they come, until either side ends it."""
 
 import asyncio
+import traceback
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import TypeAlias
 
 from core.errors import TwinholdError
+from core.io.delay import DelayLine
 from core.io.dial import BROKEN, channel
 from core.io.json_log import warn
 from core.names import NodeId
+from core.ports import Clock
 from core.topology import Node
 from nodes.io.outbox import Outbox
-from nodes.io.replication_calls import bulk_over, bulk_request, first_bulk
+from nodes.io.replication_calls import Carrying, Way, bulk_over, first_bulk
 from twinhold.v1 import replication_pb2 as pb
 
-Read: TypeAlias = Callable[[], Awaitable[pb.Frame | None]]
-"""Waits for the next frame; None: the other side has ended the stream."""
-Write: TypeAlias = Callable[[bytes], Awaitable[None]]
 Accepted: TypeAlias = Callable[[], Awaitable[None]]
 """Tells the peer that the stream it opened is taken."""
 
@@ -25,33 +26,62 @@ ENDED: tuple[type[Exception], ...] = (*BROKEN, TimeoutError)
 
 
 class Stream:
-    """What waits for one stream, and its end.
+    """What is on its way to a peer, what waits to be written, and the stream's end.
 
     Args:
         here: this node.
         peer: the other one.
+        trip: seconds one way between their data centers.
+        clock: this process's clock.
+        kind: the message that frames travel in from this side.
         hear: takes what comes in.
     """
 
-    def __init__(self, here: NodeId, peer: Node, hear: Callable[["Stream", pb.Frame], None]) -> None:
+    def __init__(
+        self,
+        here: NodeId,
+        peer: Node,
+        *,
+        trip: float,
+        clock: Clock,
+        kind: type[Carrying],
+        hear: Callable[["Stream", Carrying], None],
+    ) -> None:
         self.over = asyncio.Event()
         self._here = here
         self._peer = peer
+        self._clock = clock
+        self._kind = kind
         self._hear = hear
+        self._line = DelayLine[bytes](clock, trip, self._post)
+        self._bulk_line = DelayLine[bytes](clock, trip, self._post_bulk)
         self._outbox = Outbox()
         self._bulk = Outbox()
+        self._way: Way | None = None
+        self._next_at = 0.0
+        """When the pace allows the next write."""
 
-    def post(self, frame: bytes, *, bulk: bool) -> None:
-        """Queue a serialized frame; a queue that is full ends the stream."""
-        if not (self._bulk if bulk else self._outbox).put(frame):
-            warn("link.full", peer=self._peer.id, bulk=bulk)
-            self.over.set()
+    def send(self, frame: pb.Frame, *, bulk: bool) -> None:
+        """Put a frame on its way."""
+        if bulk:
+            self._bulk_line.put(pb.BulkRequest(frame=frame).SerializeToString())
+        else:
+            self._line.put(self._kind(frame=frame).SerializeToString())
 
-    async def carry(self, read: Read, write: Write, accepted: Accepted | None) -> None:
+    def lose(self) -> None:
+        """End the stream, and lose what is on its way."""
+        self.over.set()
+        self._line.clear()
+        self._bulk_line.clear()
+
+    async def carry(self, way: Way, accepted: Accepted | None) -> None:
         """Carry frames until the stream is over; the bulk channel lives and dies with it."""
+        if accepted is not None:
+            await accepted()
+        self._way = way
         pumps = [
             asyncio.ensure_future(work)
-            for work in (self._read(read, accepted), _write(self._outbox, write), self._carry_bulk())
+            for work in (way.hear(partial(self._hear, self)), self._write(way), self._carry_bulk())
         ]
         over = asyncio.ensure_future(self.over.wait())
         try:
@@ -64,38 +94,46 @@ class Stream:
         for end in ends:
             self._judge(end)
 
+    def _post(self, message: bytes) -> None:
+        """Write at once after a quiet moment, or queue; a queue that is full ends the stream."""
+        now = self._clock.now()
+        if now >= self._next_at and not self._outbox.waiting and self._way is not None and self._way.write_now(message):
+            self._next_at = now + PACE_S
+        elif not self._outbox.put(message):
+            self._full(bulk=False)
+
+    def _post_bulk(self, message: bytes) -> None:
+        if not self._bulk.put(message):
+            self._full(bulk=True)
+
+    def _full(self, *, bulk: bool) -> None:
+        warn("link.full", peer=self._peer.id, bulk=bulk)
+        self.over.set()
+
     def _judge(self, end: BaseException | None) -> None:
         if isinstance(end, TwinholdError):
             warn("link.refused", peer=self._peer.id, message=end.message)
         elif isinstance(end, Exception) and not isinstance(end, ENDED):
-            raise end
+            warn("link.failed", peer=self._peer.id, trace="".join(traceback.format_exception(end)))
 
-    async def _read(self, read: Read, accepted: Accepted | None) -> None:
-        if accepted is not None:
-            await accepted()
-        while (frame := await read()) is not None:
-            self._hear(self, frame)
+    async def _write(self, way: Way) -> None:
+        while True:
+            await self._outbox.filled()
+            wait_s = self._next_at - self._clock.now()
+            if wait_s > 0:
+                await asyncio.sleep(wait_s)
+            self._next_at = self._clock.now() + PACE_S
+            await way.write(await self._outbox.take())
 
     async def _carry_bulk(self) -> None:
-        frame = await self._bulk.take()
+        message = await self._bulk.take()
         line = channel(self._peer.endpoint)
         call = bulk_over(line)
         try:
             await call.write(first_bulk(self._here))
             while True:
-                await call.write(bulk_request(frame))
-                frame = await self._bulk.take()
+                await call.write(message)
+                message = await self._bulk.take()
         finally:
             call.cancel()
             await line.close(None)
-
-
-async def _write(outbox: Outbox, write: Write) -> None:
-    loop, next_at = asyncio.get_running_loop(), 0.0
-    while True:
-        await outbox.filled()
-        wait_s = next_at - loop.time()
-        if wait_s > 0:
-            await asyncio.sleep(wait_s)
-        next_at = loop.time() + PACE_S
-        await write(await outbox.take())

@@ -27,6 +27,8 @@ FLEET = small_fleet(147)
 AMS, FRA = NodeId("ams1-c1"), NodeId("fra1-c1")
 PATIENCE_S = 10.0
 GEN = Generation(1, 1, 1)
+IMPOSSIBLE = 666_666
+"""A number that makes the driver fail."""
 
 
 def numbered(number: int) -> Frame:
@@ -43,6 +45,7 @@ class Seen:
     def message(self, peer: NodeId, frame: Frame) -> None:
         for message in frame.messages:
             assert isinstance(message, Ack), "the script sends acks"
+            assert message.lsn != IMPOSSIBLE, "impossible"
             self.numbers.append(message.lsn)
 
     def link_up(self, peer: NodeId) -> None:
@@ -212,3 +215,19 @@ async def test_a_peer_whose_process_is_gone_is_told_as_refused(pair: Pair, lost:
     await pair.until(lambda: len(pair.seen[left].changes) > 1)
     assert pair.seen[left].changes == ["up", "gone"]
     pair.send(left, 1)
+
+
+@pytest.mark.parametrize("hearer", [AMS, FRA], ids=["who opened the stream", "who was called"])
+async def test_a_driver_that_fails_costs_the_stream_and_is_told_once(
+    hearer: NodeId, caplog: pytest.LogCaptureFixture
+) -> None:
+    pair = GrpcPair()
+    await pair.start()
+    await pair.until(lambda: pair.seen[AMS].changes == pair.seen[FRA].changes == ["up"])
+    pair.send(AMS if hearer == FRA else FRA, IMPOSSIBLE)
+    await pair.until(lambda: pair.seen[AMS].changes == pair.seen[FRA].changes == ["up", "down", "up"])
+    pair.send(AMS, 1)
+    pair.send(FRA, 2)
+    await pair.until(lambda: (pair.seen[AMS].numbers, pair.seen[FRA].numbers) == ([2], [1]))
+    await pair.close()
+    assert [record.message for record in caplog.records if record.levelname != "INFO"] == ["link.failed"]
