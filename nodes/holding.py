@@ -82,8 +82,7 @@ class Holding:
         if self._running:
             self._events.append(event)
         else:
-            self._world.look()
-            self._run(self.pair.on(event, self._world.clock.now()))
+            self._run(self.pair.on(event, self._world.look()))
 
     def heard(self, peer: NodeId, message: ShardMessage) -> None:
         """Take a peer's message."""
@@ -193,9 +192,14 @@ class Holding:
         """Perform actions, and those of every event that they cause, in order; then do what they allow."""
         self._running = True
         try:
-            self._perform(output)
-            while self._events:
-                self._perform(self.pair.on(self._events.popleft(), self._world.clock.now()))
+            while True:
+                for action in output.actions:
+                    self._deeds.do(action)
+                if output.wake_at < self._timer_at:
+                    self._wake_by(output.wake_at)
+                if not self._events:
+                    break
+                output = self.pair.on(self._events.popleft(), self._world.clock.now())
         finally:
             self._running = False
         self._view = None
@@ -203,12 +207,6 @@ class Holding:
             self._settle()
         elif self._commit_lsn != self._state.commit_lsn:
             self._settle_commit()
-
-    def _perform(self, output: Output[Action]) -> None:
-        for action in output.actions:
-            self._deeds.do(action)
-        if output.wake_at < self._timer_at:
-            self._wake_by(output.wake_at)
 
     def _wake_by(self, at: float) -> None:
         """Set the timer; one that goes off too early does no harm, so it is only ever moved forward."""
@@ -222,8 +220,7 @@ class Holding:
 
     def wake(self) -> None:
         """Let the machine look at what time has brought."""
-        self._world.look()
-        self._run(self.pair.wake(self._world.clock.now()))
+        self._run(self.pair.wake(self._world.look()))
 
     def _rebuild(self) -> None:
         """Start the copy's life over from the disk, its primary's boot number raised."""
@@ -249,13 +246,15 @@ class Holding:
         if key != self._key:
             self._key = key
             self._role_changed()
+        self.replay.catch_up()
         self._settle_commit()
         self.desk.admit_queue()
 
     def _settle_commit(self) -> None:
         """Apply and answer what is committed now."""
         self._commit_lsn, self._view = self._state.commit_lsn, None
-        self.replay.catch_up()
+        if self.replay.ledger.applied_lsn < self._commit_lsn:
+            self.replay.catch_up()
         if self.desk.released():
             self._keeping.consider()
 

@@ -116,7 +116,9 @@ class Pair:
             pair_commit.flush(p, now)
         changes = p.changes
         if _of_a_write(p, event, now) and changes == p.changes and p.joining is None and not p.meta.intents:
-            return self._quick_output()
+            # It is looked at by the next beat; every other time to wake up was told before.
+            actions, p.actions = tuple(p.actions), []
+            return Output(actions, p.news_at)
         p.changes += 1
         pair_commit.advance(p, now)
         if p.owner:
@@ -215,15 +217,8 @@ class Pair:
 
     def _output(self, now: float) -> Output[Action]:
         p = self.state
-        actions = tuple(p.actions)
-        p.actions.clear()
-        return Output(actions, max(self._wake_at(now), now + WAKE_GAP_S))
-
-    def _quick_output(self) -> Output[Action]:
-        """After an ordinary write: it is looked at by the next beat; every other time to wake up was told before."""
-        p = self.state
         actions, p.actions = tuple(p.actions), []
-        return Output(actions, p.news_at)
+        return Output(actions, max(self._wake_at(now), now + WAKE_GAP_S))
 
     def _wake_at(self, now: float) -> float:
         p = self.state

@@ -20,8 +20,7 @@ def flush(p: CopyState, now: float) -> None:
     """Write and send what this turn admitted: in parallel, which is why a generation has boot numbers."""
     if not p.fresh:
         return
-    records = tuple(p.fresh)
-    p.fresh.clear()
+    records, p.fresh = tuple(p.fresh), []
     if p.news_at == NEVER:
         _look_at_next_beat(p, now)
     p.persist(records)
@@ -32,8 +31,9 @@ def flush(p: CopyState, now: float) -> None:
 
 def durable(p: CopyState, lsn: int) -> None:
     """Note how far our own disk is."""
-    p.durable_lsn = max(p.durable_lsn, min(lsn, p.tip.lsn))
-    p.trim()
+    if lsn > p.durable_lsn:
+        p.durable_lsn = min(lsn, p.tip.lsn)
+        p.trim()
 
 
 def stream(p: CopyState, peer: Peer, records: tuple[Record, ...], now: float, *, bulk: bool = False) -> None:

@@ -32,7 +32,7 @@ def entries(p: CopyState, peer: NodeId, m: Append, now: float) -> None:
     if fresh:
         _append(p, fresh)
     if m.commit_lsn > p.commit_lsn:
-        p.commit_lsn = max(p.commit_lsn, min(m.commit_lsn, p.tip.lsn))
+        p.commit_lsn = min(m.commit_lsn, p.tip.lsn)
     if not fresh and not news:
         confirm(p)
 

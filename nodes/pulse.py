@@ -88,8 +88,8 @@ class Pulse:
             if timer is not None:
                 timer.cancel()
 
-    def look(self) -> None:
-        """Compare the clock with the last turn's, before old observations are acted upon."""
+    def look(self) -> float:
+        """Compare the clock with the last turn's, before old observations are acted upon; return the time."""
         now = self._clock.now()
         step_s, self._seen_at = now - self._seen_at, now
         if step_s > self._jump_s:
@@ -97,6 +97,7 @@ class Pulse:
         if self._looking is not None and now >= self._beat_at - self._looked_s:
             self._looking.cancel()
             self._looking = None
+        return now
 
     def up(self, peer: NodeId) -> None:
         """Note that a stream stands."""
@@ -165,7 +166,10 @@ class Pulse:
         """Compare the clock once before the next beat, unless something happens that does it."""
         at = self._beat_at - LOOK_RATIO * self._timers.heartbeat_s
         if at > now:
-            self._looking = self._clock.call_at(at, self.look)
+            self._looking = self._clock.call_at(at, self._look_on)
+
+    def _look_on(self) -> None:
+        self.look()
 
     def _answer(self, link: Link, m: Heartbeat, now: float) -> None:
         link.owed = None

@@ -59,11 +59,14 @@ class Replay:
         """Apply what is missing: a few entries from memory now, more of them in slices."""
         if not self.loaded or self._busy:
             return
-        missing = self.target_lsn - self.ledger.applied_lsn
-        records = self._state.since(self.ledger.applied_lsn) if 0 < missing <= SLICE_ENTRIES else None
+        applied_lsn = self.ledger.applied_lsn
+        missing = self.target_lsn - applied_lsn
+        if missing <= 0:
+            return
+        records = self._state.since(applied_lsn) if missing <= SLICE_ENTRIES else None
         if records is not None:
             self._guarded(lambda: self._apply(records))
-        elif missing > 0:
+        else:
             self._busy = True
             life = self._life
             self._world.spawn.soon(lambda: self._slice(life))

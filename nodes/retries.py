@@ -100,13 +100,16 @@ class Retries:
 
     def add(self, actor: str, request_id: str, recorded: Recorded, window: RetryWindow) -> None:
         """Keep an answer, and evict what has left the window: this actor's, and in turn another one's."""
-        known = self._actor(actor)
+        known = self._actors.get(actor) or self._fresh(actor)
         known.add(request_id, _packed(recorded), recorded.at_ms)
         before_ms = recorded.at_ms - window.window_ms
-        known.evict(before_ms=before_ms, kept_min=window.kept_min)
+        if known.oldest_ms < before_ms:
+            known.evict(before_ms=before_ms, kept_min=window.kept_min)
         if len(self._turns) > 1:
             self._turns.rotate(-1)
-            self._actors[self._turns[0]].evict(before_ms=before_ms, kept_min=window.kept_min)
+            other = self._actors[self._turns[0]]
+            if other.oldest_ms < before_ms:
+                other.evict(before_ms=before_ms, kept_min=window.kept_min)
 
     def items(self) -> Iterator[Answers]:
         """Write the index as it is now; later changes don't show."""
@@ -115,15 +118,13 @@ class Retries:
 
     def load(self, item: Answers) -> None:
         """Take an item that ``items`` wrote; in the same order."""
-        known = self._actor(item.actor)
+        known = self._actors.get(item.actor) or self._fresh(item.actor)
         for request_id, packed in zip(item.request_ids, item.packed, strict=True):
             known.add(request_id, packed, _at_ms(packed))
 
-    def _actor(self, actor: str) -> _Actor:
-        known = self._actors.get(actor)
-        if known is None:
-            known = self._actors[actor] = _Actor()
-            self._turns.append(actor)
+    def _fresh(self, actor: str) -> _Actor:
+        known = self._actors[actor] = _Actor()
+        self._turns.append(actor)
         return known
 
 

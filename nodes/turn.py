@@ -35,7 +35,8 @@ class Turn:
         self._clock = clock
         self._links = links
         self._control = control
-        self._dirty: dict[int, Flushed] = {}
+        self._dirty: dict[Flushed, None] = {}
+        """In the order in which they came, each once."""
         self._messages: dict[tuple[NodeId, bool], list[Message]] = {}
         self._proposals: list[tuple[Proposal, Callable[[ProposalAnswer], None]]] = []
         self._reads: dict[ShardId, Callable[[Assignment | None], None]] = {}
@@ -43,7 +44,7 @@ class Turn:
 
     def flush_later(self, who: Flushed) -> None:
         """Call ``who.flush`` at the end of the turn."""
-        self._dirty[id(who)] = who
+        self._dirty[who] = None
         if not self._due:
             self._end_later()
 
@@ -71,7 +72,9 @@ class Turn:
 
     def _end(self) -> None:
         while self._dirty:
-            self._dirty.pop(next(iter(self._dirty))).flush()
+            dirty, self._dirty = self._dirty, {}
+            for who in dirty:
+                who.flush()
         self._due = False
         messages, self._messages = self._messages, {}
         for (peer, bulk), found in messages.items():

@@ -27,8 +27,8 @@ class Writers:
         self.count += 1
 
     def release(self, upto_lsn: int) -> None:
-        """Let go of every answer up to a place, in the order of the journal."""
-        first, self.released_lsn = self.released_lsn + 1, max(self.released_lsn, upto_lsn)
+        """Let go of every answer up to a place beyond the last one, in the order of the journal."""
+        first, self.released_lsn = self.released_lsn + 1, upto_lsn
         if not self.count:
             return
         for lsn in range(first, upto_lsn + 1):

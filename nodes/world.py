@@ -38,7 +38,7 @@ class World:
     links: LinkTable
     rules: Rules
     tell: Tell
-    look: Callable[[], None]
-    """Compares the clock with the last turn's; called before anything is decided in a turn."""
+    look: Callable[[], float]
+    """Compares the clock with the last turn's and returns the time; called before anything is decided in a turn."""
     snapshot_entries: int
     """Committed entries after which a copy keeps a new snapshot and lets go of older entries."""

@@ -28,7 +28,7 @@ class LoopClock:
         self._loop = loop
         self.now = boottime_s
         """Returns seconds since boot."""
-        self.before: Callable[[], None] | None = None
+        self.before: Callable[[], object] | None = None
         self.late: Callable[[float], None] | None = None
         self._alarms = Alarms()
         self._timer: asyncio.TimerHandle | None = None
