@@ -53,20 +53,17 @@ class Bucket:
     per_s: float
     burst: float
     tokens: float
+    """Taken by subtraction; below zero it is a debt."""
     at: float
 
     def missing_s(self, amount: float, now: float) -> float:
         """Say how long until so much may be taken; 0: now."""
         if now > self.at:
-            self.tokens = min(self.burst, self.tokens + (now - self.at) * self.per_s)
-            self.at = now
+            tokens = self.tokens + (now - self.at) * self.per_s
+            self.tokens, self.at = self.burst if tokens > self.burst else tokens, now
         if amount <= self.tokens:
             return 0.0
         return max(0.0, (min(amount, self.burst) - self.tokens) / self.per_s)
-
-    def take(self, amount: float) -> None:
-        """Take tokens; may leave a debt."""
-        self.tokens -= amount
 
 
 @dataclass(slots=True)
@@ -141,16 +138,30 @@ class Admission(Generic[Item]):
         """
         known = self._known(tenant, now)
         try:
-            self._check(tenant, known, work, size_bytes=size_bytes, now=now)
+            if known.waiting >= self._limits.waiting_per_tenant_max:
+                raise _overloaded(f"{tenant} has {known.waiting} requests waiting")
+            if work is Work.COMMAND:
+                self._check_quota(tenant, known, size_bytes, now)
             gave_way = self._made_room(work)
         except OverloadedError:
             self.refused += 1
             raise
         if work is Work.COMMAND:
-            known.writes.take(1)
-            known.bytes.take(size_bytes)
+            known.writes.tokens -= 1
+            known.bytes.tokens -= size_bytes
         self._enqueue(tenant, known, Ticket(tenant, item, work, 1 + size_bytes / COST_BYTES))
         return gave_way
+
+    def count(self, tenant: str, *, size_bytes: int, now: float) -> None:
+        """Count a command against its tenant's quota that need not wait, as nothing does; raises OverloadedError."""
+        known = self._known(tenant, now)
+        try:
+            self._check_quota(tenant, known, size_bytes, now)
+        except OverloadedError:
+            self.refused += 1
+            raise
+        known.writes.tokens -= 1
+        known.bytes.tokens -= size_bytes
 
     def next(self) -> Item | None:
         """Take the request whose turn it is; None: nothing waits."""
@@ -202,12 +213,8 @@ class Admission(Generic[Item]):
             else:
                 self._tenants.move_to_end(longest_away)
 
-    def _check(self, tenant: str, known: _Tenant[Item], work: Work, *, size_bytes: int, now: float) -> None:
+    def _check_quota(self, tenant: str, known: _Tenant[Item], size_bytes: int, now: float) -> None:
         limits = self._limits
-        if known.waiting >= limits.waiting_per_tenant_max:
-            raise _overloaded(f"{tenant} has {known.waiting} requests waiting")
-        if work is not Work.COMMAND:
-            return
         missing_s = known.writes.missing_s(1, now)
         if missing_s > 0:
             raise quota_reached(tenant, f"{limits.writes_per_s:.0f} writes/s", missing_s)

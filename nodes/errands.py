@@ -25,46 +25,37 @@ class Errand:
         ticket: as the caller chose.
         work: which kind.
         until: when its caller stops waiting, on the clock of the session.
-        leave: called once, when the node is through with it; that may be after its answer.
-        answered: called once, with its answer.
+        errands: where it is among others.
     """
 
-    __slots__ = ("_answered", "_begun", "_leave", "over", "ticket", "until", "work")
+    __slots__ = ("_errands", "begun", "over", "ticket", "until", "work")
 
-    def __init__(
-        self,
-        ticket: int,
-        work: Work,
-        until: float,
-        *,
-        leave: Callable[[Work], None],
-        answered: Callable[["Errand", Result], None],
-    ) -> None:
+    def __init__(self, ticket: int, work: Work, until: float, errands: "Errands") -> None:
         self.ticket = ticket
         self.work = work
         self.until = until
         self.over = False
         """It is answered."""
-        self._begun = False
-        self._leave = leave
-        self._answered = answered
+        self.begun = False
+        """It has had its turn."""
+        self._errands = errands
 
     def begin(self, run: Callable[[], None]) -> None:
         """Run it; not at all if its time was over before its turn came."""
         if self.over:
-            self._leave(self.work)
+            self._errands.leave(self.work)
             return
-        self._begun = True
+        self.begun = True
         run()
 
     def done(self, result: Result) -> None:
         """Take what came of it; too late, it is only over."""
-        self._leave(self.work)
+        self._errands.leave(self.work)
         self._end(result)
 
     def expire(self) -> None:
         """Answer it as what it is when its time is over: certainly not done, or perhaps."""
-        if self._begun and self.work is Work.COMMAND:
+        if self.begun and self.work is Work.COMMAND:
             self._end(UnknownOutcomeError("its time was over before it was committed: retry with the same request id"))
         else:
             self._end(UnavailableError("its time was over before it was answered: certainly not done"))
@@ -72,39 +63,33 @@ class Errand:
     def _end(self, result: Result) -> None:
         if not self.over:
             self.over = True
-            self._answered(self, result)
+            self._errands.open.discard(self)
+            self._errands.answered(self.ticket, result)
 
 
 class Errands:
     """What one session has under way.
 
     Args:
-        leave: as for an errand.
-        answered: called for each with its ticket and its answer.
+        leave: called once for each, when the node is through with it; that may be after its answer.
+        answered: called once for each, with its ticket and its answer.
     """
 
     def __init__(self, *, leave: Callable[[Work], None], answered: Callable[[int, Result], None]) -> None:
-        self._leave = leave
-        self._answered = answered
-        self._open: set[Errand] = set()
+        self.leave = leave
+        self.answered = answered
+        self.open: set[Errand] = set()
+        """Let in, and owed an answer."""
 
     def fresh(self, ticket: int, work: Work, until: float) -> Errand:
-        """Make one; it is under way once it is added."""
-        return Errand(ticket, work, until, leave=self._leave, answered=self._ended)
-
-    def add(self, errand: Errand) -> None:
-        """Note that one was let in: from now on it is owed an answer."""
-        self._open.add(errand)
+        """Make one; it is owed an answer once it is ``open``."""
+        return Errand(ticket, work, until, self)
 
     def wake(self, now: float) -> float:
         """Answer whoever's time is over; returns when the next one's is."""
-        for errand in [errand for errand in self._open if errand.until <= now]:
+        for errand in [errand for errand in self.open if errand.until <= now]:
             errand.expire()
-        return min((errand.until for errand in self._open), default=NEVER)
-
-    def _ended(self, errand: Errand, result: Result) -> None:
-        self._open.discard(errand)
-        self._answered(errand.ticket, result)
+        return min((errand.until for errand in self.open), default=NEVER)
 
 
 def patience_s(wait_ms: int) -> float:
@@ -118,7 +103,7 @@ def only_part(answer: QueryAnswer, *, limit_bytes: int) -> tuple[str, bytes]:
     Raises:
         AnswerTooLargeError: it has more parts, or a larger one.
     """
-    size_bytes = sum(len(body) for _, body in answer.parts)
-    if len(answer.parts) != 1 or size_bytes > limit_bytes:
-        raise AnswerTooLargeError(size_bytes=size_bytes, limit_bytes=limit_bytes)
-    return answer.parts[0]
+    parts = answer.parts
+    if len(parts) != 1 or len(parts[0][1]) > limit_bytes:
+        raise AnswerTooLargeError(size_bytes=sum(len(body) for _, body in parts), limit_bytes=limit_bytes)
+    return parts[0]

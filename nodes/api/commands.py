@@ -9,14 +9,14 @@ the endpoint that ``AssignmentService.Resolve`` names.
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
-from typing import TypeVar, assert_never
+from typing import TypeVar, assert_never, cast
 
 from core.errors import TwinholdError, UnknownOutcomeError
 from core.io.serve import Context, principal_of
 from core.names import ShardId
 from nodes.api.answers import write_answer
 from nodes.api.intake import Intake, asking
-from nodes.api.session import Session
+from nodes.api.session import Session, Stream
 from nodes.door import Door, Visitor
 from nodes.driver import NodeDriver
 from nodes.errands import WAIT_MAX_S
@@ -68,8 +68,9 @@ class CommandService(pb_grpc.CommandServiceServicer):
 
     async def Session(self, request_iterator: object, context: Context) -> None:  # type: ignore[override]  # as above
         """Run many commands and small reads."""
+        stream = cast(Stream, context)  # every server of ours has the loop's contexts, which can do more than gRPC's
         await Session(
-            context, principal_of(context).name, served=self._driver, intake=self._intake, door=self._door
+            stream, principal_of(context).name, served=self._driver, intake=self._intake, door=self._door
         ).run()
 
     async def Query(self, request: pb.QueryRequest, context: Context) -> AsyncIterator[pb.QueryResponse]:

@@ -24,6 +24,10 @@ class Served(Protocol):
         """Run a command; ``done`` gets the answer once it is committed, or the error."""
         ...
 
+    def read(self, tenant: str, type_url: str, body: bytes, actor: str) -> QueryOutcome | None:
+        """Read as ``query`` does, when nothing has to be waited for; None: ask ``query``."""
+        ...
+
     def query(
         self, *, tenant: str, type_url: str, body: bytes, actor: str, done: Callable[[QueryOutcome], None]
     ) -> None:

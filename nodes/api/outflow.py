@@ -1,6 +1,7 @@
 """The answers of one stream on their way out: at once after a quiet moment, together when more follow closely."""
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from math import inf
@@ -27,57 +28,95 @@ class Outflow:
     """Collects answers and writes them.
 
     Args:
+        write_now: sends one message if the caller takes it at once; says whether it did.
         write: sends one message, and waits while the caller takes none.
         written: told how many answers a message that was sent had.
         now: the time in seconds.
-        rest: waits for a number of seconds.
+        soon: calls a function at the end of this turn.
+        later: calls a function after a number of seconds.
     """
 
     def __init__(
         self,
+        *,
+        write_now: Callable[[pb.SessionResponse], bool],
         write: Callable[[pb.SessionResponse], Awaitable[None]],
         written: Callable[[int], None],
-        *,
         now: Callable[[], float],
-        rest: Callable[[float], Awaitable[None]],
+        soon: Callable[[Callable[[], None]], object],
+        later: Callable[[float, Callable[[], None]], object],
     ) -> None:
         self.waiting_bytes = 0
         """Of answers that are not sent yet."""
+        self._write_now = write_now
         self._write = write
         self._written = written
         self._now = now
-        self._rest = rest
-        self._messages = [_Message()]
-        self._any = asyncio.Event()
+        self._soon = soon
+        self._later = later
+        self._messages: deque[_Message] = deque()
+        self._called = False
+        """``_turn_over`` will be called."""
+        self._written_at = -inf
+        self._blocked = asyncio.Event()
+        """The caller takes nothing at once: ``run`` writes until nothing is left."""
 
     def result(self, ticket: int, *, size_bytes: int) -> pb.SessionResult:
-        """Make room for one answer of about this size, to be filled in before the turn ends."""
-        message = self._messages[-1]
-        if message.size_bytes >= MESSAGE_BYTES_FULL:
-            message = _Message()
-            self._messages.append(message)
+        """Make room for one answer of about this size, to be filled in before it leaves."""
+        messages = self._messages
+        if not messages or messages[-1].size_bytes >= MESSAGE_BYTES_FULL:
+            messages.append(_Message())
+        message = messages[-1]
         message.size_bytes += size_bytes
         self.waiting_bytes += size_bytes
-        self._any.set()
         result = message.response.results.add()
         result.ticket = ticket
         return result
 
-    async def run(self) -> None:
-        """Write whatever is ready, for ever."""
-        written_at = -inf
-        while True:
-            await self._any.wait()
-            rest_s = written_at + PACE_S - self._now()
-            if rest_s > 0:
-                await self._rest(rest_s)
-            await self._flush()
-            written_at = self._now()
+    def leave_soon(self) -> None:
+        """Let what is ready leave at the end of this turn, with what is ready by then."""
+        if not self._called:
+            self._called = True
+            self._soon(self._turn_over)
 
-    async def _flush(self) -> None:
-        messages, self._messages = self._messages, [_Message()]
-        self._any.clear()
-        for message in messages:
-            await self._write(message.response)
-            self.waiting_bytes -= message.size_bytes
-            self._written(len(message.response.results))
+    def leave(self) -> None:
+        """Let what is ready leave: now, unless something left a moment ago."""
+        if not self._messages or self._called or self._blocked.is_set():
+            return
+        rest_s = self._written_at + PACE_S - self._now()
+        if rest_s > 0:
+            self._called = True
+            self._later(rest_s, self._rested)
+        else:
+            self._flush()
+
+    async def run(self) -> None:
+        """Write what the caller does not take at once, for ever."""
+        while True:
+            await self._blocked.wait()
+            while self._messages:
+                message = self._messages.popleft()
+                await self._write(message.response)
+                self._sent(message)
+            self._blocked.clear()
+
+    def _turn_over(self) -> None:
+        self._called = False
+        self.leave()
+
+    def _rested(self) -> None:
+        self._called = False
+        if not self._blocked.is_set():
+            self._flush()
+
+    def _flush(self) -> None:
+        messages, self._written_at = self._messages, self._now()
+        while messages:
+            if not self._write_now(messages[0].response):
+                self._blocked.set()
+                return
+            self._sent(messages.popleft())
+
+    def _sent(self, message: _Message) -> None:
+        self.waiting_bytes -= message.size_bytes
+        self._written(len(message.response.results))

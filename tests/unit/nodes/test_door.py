@@ -8,7 +8,7 @@ import pytest
 from chaos.sim.time import World, host
 from core.errors import OverloadedError, TwinholdError
 from nodes.admission import USUAL_LIMITS, Limits
-from nodes.door import TURN_ITEMS, Door, Visitor
+from nodes.door import STRAIGHT_ITEMS, TURN_ITEMS, Door, Visitor
 from nodes.shedding import Shedder, Work
 
 
@@ -40,6 +40,40 @@ def test_work_begins_in_a_later_turn_and_a_tenant_keeps_its_order() -> None:
     assert hall.begun == []
     hall.world.run(1.0)
     assert hall.begun == ["a0", "a1", "a2"]
+
+
+def test_while_nothing_waits_a_few_begin_straight_and_after_a_turn_a_few_more() -> None:
+    hall = Hall()
+
+    def straight() -> list[bool]:
+        return [hall.door.enters_straight("a", size_bytes=10) for _ in range(STRAIGHT_ITEMS + 2)]
+
+    assert straight() == [True] * STRAIGHT_ITEMS + [False] * 2
+    hall.world.run(1.0)
+    assert straight()[:STRAIGHT_ITEMS] == [True] * STRAIGHT_ITEMS
+    assert hall.shedder.busy == 2 * STRAIGHT_ITEMS
+
+
+def test_nothing_passes_what_waits() -> None:
+    hall = Hall()
+    hall.enter("a", "first")
+    assert not hall.door.enters_straight("b", size_bytes=10)
+    assert not hall.door.reads_straight()
+    hall.world.run(1.0)
+    assert hall.door.reads_straight()
+    assert hall.begun == ["first"]
+
+
+def test_what_goes_straight_is_counted_as_what_waits_is() -> None:
+    hall = Hall(replace(USUAL_LIMITS, writes_burst=2, writes_per_s=1))
+    assert hall.door.enters_straight("a", size_bytes=10)
+    hall.enter("a", "waits")
+    hall.world.run(0.1)
+    with pytest.raises(OverloadedError):
+        hall.door.enters_straight("a", size_bytes=10)
+    assert hall.shedder.busy == 2
+    hall.shedder.busy = Work.QUERY
+    assert not hall.door.reads_straight()
 
 
 def test_a_flood_of_one_tenant_is_passed_by_the_others() -> None:

@@ -27,7 +27,7 @@ class Desk:
 
     def enter(self, ticket: int, work: Work = Work.COMMAND, until: float = 10.0) -> Errand:
         errand = self.errands.fresh(ticket, work, until)
-        self.errands.add(errand)
+        self.errands.open.add(errand)
         return errand
 
     def only_error(self) -> TwinholdError:

@@ -8,7 +8,7 @@ import pytest_asyncio
 from google.protobuf.any_pb2 import Any
 from google.protobuf.message import Message
 
-from core.errors import MalformedError, NotOwnerError, TwinholdError
+from core.errors import MalformedError, NotFoundError, NotOwnerError, TwinholdError
 from core.io.clock import LoopClock
 from core.io.dial import MESSAGE_BYTES_MAX
 from core.names import ShardId
@@ -17,7 +17,7 @@ from nodes.admission import USUAL_LIMITS
 from nodes.api.intake import Intake
 from nodes.api.outflow import WAITING_BYTES_MAX
 from nodes.api.session import Session
-from nodes.door import Door
+from nodes.door import STRAIGHT_ITEMS, Door
 from nodes.errands import IN_FLIGHT_MAX, MESSAGE_ITEMS_MAX, READ_BYTES_MAX
 from nodes.io.app_registry import installed_apps
 from nodes.ledger import Submitted
@@ -51,8 +51,16 @@ class Pipe:
     def unread(self) -> int:
         return self._requests.qsize()
 
-    async def read(self) -> object:
-        return await self._requests.get()
+    async def hear(self, take: Callable[[pb.SessionRequest], None]) -> None:
+        while (request := await self._requests.get()) is not None:
+            take(request)
+
+    def write_now(self, message: pb.SessionResponse) -> bool:
+        if not self.taking.is_set():
+            return False
+        self.written.append(message)
+        self._news.set()
+        return True
 
     async def write(self, message: pb.SessionResponse) -> None:
         await self.taking.wait()
@@ -76,11 +84,16 @@ class Slow:
         self.reads: list[Callable[[QueryOutcome], None]] = []
         self.answer: QueryOutcome | None = None
         """Given to every read at once; None: the test answers."""
+        self.at_once: QueryOutcome | None = None
+        """Given to every read in the turn in which it comes; None: it has to wait."""
         self.arrived = asyncio.Event()
 
     def submit(self, submitted: Submitted, done: Callable[[Outcome], None]) -> None:
         self.commands.append((submitted.request_id, done))
         self.arrived.set()
+
+    def read(self, tenant: str, type_url: str, body: bytes, actor: str) -> QueryOutcome | None:
+        return self.at_once
 
     def query(
         self, *, tenant: str, type_url: str, body: bytes, actor: str, done: Callable[[QueryOutcome], None]
@@ -170,6 +183,30 @@ async def test_a_large_answer_is_refused_with_the_remedy(hall: Hall, answer: Que
     assert error.reason == "ANSWER_TOO_LARGE"
     assert "ask by Query" in error.message
     assert error.facts["limit_bytes"] == str(READ_BYTES_MAX)
+
+
+async def test_a_read_that_nothing_is_in_the_way_of_is_answered_in_the_turn_in_which_it_comes(hall: Hall) -> None:
+    hall.slow.at_once = found()
+    hall.pipe.send(read(1), read(2))
+    results = await hall.pipe.results(2)
+    assert [results[ticket].read.body.value for ticket in (1, 2)] == [b"xxxx"] * 2
+    assert (hall.slow.reads, hall.shedder.busy, len(hall.pipe.written)) == ([], 0, 1)
+
+
+async def test_a_flood_of_such_reads_is_answered_whole_some_of_it_in_later_turns(hall: Hall) -> None:
+    hall.slow.at_once = hall.slow.answer = found()
+    hall.pipe.send(*(read(n) for n in range(3 * STRAIGHT_ITEMS)))
+    assert len(await hall.pipe.results(3 * STRAIGHT_ITEMS)) == 3 * STRAIGHT_ITEMS
+    assert len(hall.slow.reads) == 2 * STRAIGHT_ITEMS
+    hall.pipe.send(read(100))
+    await hall.pipe.results(3 * STRAIGHT_ITEMS + 1)
+    assert len(hall.slow.reads) == 2 * STRAIGHT_ITEMS, "the flood is over"
+
+
+async def test_a_read_that_is_refused_at_once_is_told_so(hall: Hall) -> None:
+    hall.slow.at_once = NotFoundError("tenant", TENANT)
+    hall.pipe.send(read(1))
+    assert error_in((await hall.pipe.results(1))[1]).reason == "UNKNOWN_TENANT"
 
 
 async def test_a_refused_read_says_who_owns_the_shard_and_where(hall: Hall) -> None:
