@@ -7,14 +7,16 @@ A watcher that is too slow for the steps gets a fresh snapshot instead: nothing 
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from typing import Any
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from typing import Any, cast
 
 import grpc
 
 from core.assignments import Assignment
 from core.errors import MalformedError
 from core.fleet_map import NO_REVISION, Delta, FleetMap, Revision, joined
+from core.io.loop_grpc.server import LoopContext
 from core.io.serve import Context
 from core.names import shard_id, tenant_name
 from core.wire import assignment_to_pb, delta_to_pb, revision_from_pb, revision_to_pb, snapshot_to_pb
@@ -34,13 +36,16 @@ LOG_MAX = 1024
 class _Watcher:
     """One stream: the steps that wait for it, or the fact that it must start anew."""
 
-    def __init__(self) -> None:
+    def __init__(self, write_now: Callable[[bytes], bool]) -> None:
+        self.rests = False
+        """Everything is written; the next step may pass the stream's task by, for which waking costs more."""
+        self._write_now = write_now
         self.steps: deque[bytes] = deque()
         self.behind = True
         self.changed = asyncio.Event()
 
     def push(self, step: bytes) -> None:
-        if self.behind:
+        if self.behind or (self.rests and not self.steps and self._write_now(step)):
             return
         if len(self.steps) >= QUEUE_MAX:
             self.restart()
@@ -93,9 +98,14 @@ class MapFeed:
             tell = self._tell_steps
             self._telling = loop.call_soon(tell) if wait_s <= 0 else loop.call_later(wait_s, tell)
 
-    async def watch(self, since: Revision | None) -> AsyncGenerator[bytes, None]:
-        """Yield serialized WatchResponses: a snapshot or what follows ``since``, then every step, an age when quiet."""
-        watcher = _Watcher()
+    async def watch(self, since: Revision | None, write_now: Callable[[bytes], bool]) -> AsyncGenerator[bytes, None]:
+        """Yield serialized WatchResponses: a snapshot or what follows ``since``, then every step, an age when quiet.
+
+        Args:
+            since: what the watcher has.
+            write_now: takes a step at once when everything yielded is written, or returns False: it is yielded then.
+        """
+        watcher = _Watcher(write_now)
         self._tell_steps()
         self._resume(watcher, since)
         self._watchers.add(watcher)
@@ -110,7 +120,9 @@ class MapFeed:
                     yield watcher.steps.popleft()
                 if not watcher.behind or self.map.revision == NO_REVISION:
                     watcher.changed.clear()
+                    watcher.rests = True
                     await watcher.changed.wait()
+                    watcher.rests = False
         finally:
             self._watchers.discard(watcher)
 
@@ -212,11 +224,13 @@ def handlers(feed: MapFeed) -> "grpc.GenericRpcHandler[Any, Any]":
     ``Any``: the handler speaks two methods of different messages.
     """
 
-    async def Watch(request: pb.WatchRequest, context: Context) -> AsyncIterator[bytes]:
+    async def Watch(request: pb.WatchRequest, context: Context) -> None:
+        way = cast(LoopContext, context)  # every server is ours; grpc.aio's type cannot write at once
         fleet = feed.map.topology.fleet
         since = revision_from_pb(request.since, fleet) if request.HasField("since") else None
-        async for step in feed.watch(since):
-            yield step
+        async with aclosing(feed.watch(since, way.write_now)) as steps:
+            async for step in steps:
+                await way.write(step)
 
     async def Resolve(request: pb.ResolveRequest, context: Context) -> pb.ResolveResponse:
         return feed.resolve(request)
@@ -227,7 +241,7 @@ def handlers(feed: MapFeed) -> "grpc.GenericRpcHandler[Any, Any]":
             "Watch": grpc.unary_stream_rpc_method_handler(
                 Watch,
                 request_deserializer=pb.WatchRequest.FromString,
-                response_serializer=_as_is,
+                response_serializer=None,
             ),
             "Resolve": grpc.unary_unary_rpc_method_handler(
                 Resolve,
@@ -236,7 +250,3 @@ def handlers(feed: MapFeed) -> "grpc.GenericRpcHandler[Any, Any]":
             ),
         },
     )
-
-
-def _as_is(step: bytes) -> bytes:
-    return step

@@ -31,6 +31,11 @@ def held(shard: int, *, epoch: int) -> Assignment:
     return Assignment(ShardId(shard), Kind.COLLAB, 1, epoch, *pair)
 
 
+def never(step: bytes) -> bool:
+    """Have no room."""
+    return False
+
+
 class Leader:
     """A map that changes, and its feed."""
 
@@ -137,7 +142,7 @@ async def test_a_watcher_with_a_revision_that_is_not_kept_gets_the_whole_map(
 
 async def test_a_watcher_that_is_too_slow_gets_the_whole_map_anew(leader: Leader) -> None:
     leader.place()
-    steps = leader.feed.watch(None)
+    steps = leader.feed.watch(None, never)
     assert pb.WatchResponse.FromString(await anext(steps)).HasField("snapshot")
     for epoch in range(2, QUEUE_MAX + 4):
         leader.step(epoch=epoch)
@@ -145,6 +150,34 @@ async def test_a_watcher_that_is_too_slow_gets_the_whole_map_anew(leader: Leader
     late = pb.WatchResponse.FromString(await anext(steps))
     assert late.snapshot.revision.n == leader.map.revision.n
     await steps.aclose()
+
+
+async def test_a_watcher_that_rests_gets_a_step_without_being_woken(leader: Leader) -> None:
+    at_once: list[bytes] = []
+
+    def write_now(step: bytes) -> bool:
+        at_once.append(step)
+        return len(at_once) == 1
+
+    leader.place()
+    steps = leader.feed.watch(None, write_now)
+    await anext(steps)
+    woken = asyncio.ensure_future(anext(steps))
+    await asyncio.sleep(0)
+    leader.step(epoch=2)
+    while not at_once:
+        await asyncio.sleep(0)
+    assert not woken.done()
+    leader.step(epoch=3)
+    assert _epoch(await woken) == 3
+    leader.step(epoch=4)
+    assert _epoch(await anext(steps)) == 4
+    assert [_epoch(step) for step in at_once] == [2, 3, 4]
+    await steps.aclose()
+
+
+def _epoch(step: bytes) -> int:
+    return pb.WatchResponse.FromString(step).delta.changed[0].epoch
 
 
 async def test_a_step_reaches_200_watchers(leader: Leader, line: aio.Channel) -> None:
@@ -169,7 +202,7 @@ async def test_a_busy_leader_tells_the_first_step_at_once_and_those_that_follow_
     leader = Leader()
     leader.feed = MapFeed(leader.map, lambda: 0, gap_s=0.2)
     leader.place()
-    steps = leader.feed.watch(None)
+    steps = leader.feed.watch(None, never)
     await anext(steps)
     told = []
     for epoch in (2, 3, 4):
