@@ -11,14 +11,14 @@ NEAR_RATIO = 0.1
 class Rhythm:
     """Moments ``interval_s`` apart; every call for the same moment returns the very same number.
 
-    ``offset_s`` shifts them: a random number of the process keeps the processes of one machine apart.
+    They are the clock's multiples of the interval, so the processes of one machine share them: what they send each
+    other arrives together too, and is handled in one wake-up.
     """
 
     interval_s: float
-    offset_s: float
 
     def after(self, now: float) -> float:
         """Say when the next moment is, at most 1.1 intervals from now."""
-        count = floor((now - self.offset_s) / self.interval_s) + 1
-        at = self.offset_s + count * self.interval_s
-        return at if at - now > NEAR_RATIO * self.interval_s else self.offset_s + (count + 1) * self.interval_s
+        count = floor(now / self.interval_s) + 1
+        at = count * self.interval_s
+        return at if at - now > NEAR_RATIO * self.interval_s else (count + 1) * self.interval_s

@@ -54,6 +54,11 @@ class Timers:
             raise MalformedError("silence", self.silence_s, expected=f"at least the lease, {self.lease_s} s")
 
     @property
+    def slack_s(self) -> float:
+        """By how much a heartbeat may be late, so that those of all links leave and arrive together."""
+        return self.heartbeat_s / 20
+
+    @property
     def jump_s(self) -> float:
         """The step between two loop turns above which old observations are worth nothing: L/4."""
         return self.lease_s / 4

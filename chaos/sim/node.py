@@ -85,7 +85,7 @@ class SimNode:
             topology=self._topology,
             node=self.node,
             timers=self._timers,
-            rhythm=Rhythm(self._timers.heartbeat_s, 0.0),
+            rhythm=Rhythm(self._timers.heartbeat_s),
             clock=self.host,
             spawn=self.host,
             rng=world.chance,

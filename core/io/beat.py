@@ -1,7 +1,4 @@
-"""One rhythm for everything regular in a process, so that it wakes once for all of it.
-
-A wake-up costs more than what is done in it; and a phase of its own keeps the processes of one machine apart.
-"""
+"""One rhythm for everything regular in a process: it wakes once for all of it, and a wake-up costs more than that."""
 
 import asyncio
 

@@ -6,11 +6,13 @@ All data centers of a rehearsal share one machine; without this, everything woul
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
+from math import ceil
 from typing import Generic, TypeVar
 
 import grpc
 
 from core.errors import TwinholdError
+from core.machine import NEVER
 from core.names import DcId
 from core.ports import Clock, Timer
 from core.topology import Topology, rtt_s
@@ -36,31 +38,53 @@ class DelayLine(Generic[Item]):
         self._deliver = deliver
         self._held: deque[tuple[float, Item]] = deque()
         self._timer: Timer | None = None
+        self._rings_at = NEVER
 
-    def put(self, item: Item) -> None:
-        """Send an item on its way."""
+    def put(self, item: Item, *, slack_s: float = 0.0) -> None:
+        """Send an item on its way.
+
+        Args:
+            item: arrives after the delay.
+            slack_s: it may arrive so much later, unless one behind it comes first: then it arrives at a multiple of
+                this, where everything that has the same slack arrives, on all lines of all processes of the machine.
+        """
         if self._delay_s <= 0:
             self._deliver(item)
             return
-        at = self._clock.now() + self._delay_s
-        self._held.append((at, item))
-        if self._timer is None:
-            self._timer = self._clock.call_at(at - TICK_S, self._ripe)
+        due = self._clock.now() + self._delay_s
+        if slack_s > 0:
+            due = ceil(due / slack_s) * slack_s
+        self._held.append((due, item))
+        self._wait(due)
 
     def clear(self) -> None:
         """Lose what is on its way."""
         self._held.clear()
         if self._timer is not None:
             self._timer.cancel()
-            self._timer = None
+            self._timer, self._rings_at = None, NEVER
+
+    def _wait(self, due: float) -> None:
+        """Come back when an item is due, if not earlier anyway."""
+        if due >= self._rings_at:
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._rings_at = due
+        self._timer = self._clock.call_at(due - TICK_S, self._ripe)
 
     def _ripe(self) -> None:
-        held, self._timer = self._held, None
-        due = self._clock.now() + TICK_S
-        while held and held[0][0] <= due:
-            self._deliver(held.popleft()[1])
-        if held and self._timer is None:
-            self._timer = self._clock.call_at(held[0][0] - TICK_S, self._ripe)
+        """Deliver what is due, and whatever was sent before it."""
+        self._timer, self._rings_at = None, NEVER
+        now, ripe = self._clock.now() + TICK_S, 0
+        for place, (due, _) in enumerate(self._held, 1):
+            if due <= now:
+                ripe = place
+        while ripe and self._held:
+            ripe -= 1
+            self._deliver(self._held.popleft()[1])
+        if self._held:
+            self._wait(min(due for due, _ in self._held))
 
 
 def trip_s(topology: Topology, a: DcId, b: DcId) -> float:

@@ -17,7 +17,7 @@ from core.io.json_log import tell
 from core.io.knock import gone
 from core.timers import Timers
 from core.topology import Node
-from nodes.frames import Frame
+from nodes.frames import Frame, Heartbeat, HeartbeatReply
 from nodes.io.replication_calls import ACCEPTED, Carrying, OpenedWay, Way, first_request, replicate_over
 from nodes.io.stream import ENDED, Accepted, Stream
 from nodes.ports import Inbox
@@ -95,7 +95,7 @@ class Link:
             self.want()
         else:
             self._used_at = self._clock.now()
-            stream.send(frame_to_pb(frame), bulk=bulk)
+            stream.send(frame_to_pb(frame), bulk=bulk, slack_s=self._slack_s(frame))
 
     def drop(self) -> None:
         """End the present stream; a new one is made if it is wanted."""
@@ -145,6 +145,13 @@ class Link:
         tell("link.up", peer=self.peer.id)
         self._inbox.up(self.peer.id)
         return self._stream
+
+    def _slack_s(self, frame: Frame) -> float:
+        """Say how late a frame may be: nobody waits for a heartbeat."""
+        for message in frame.messages:
+            if type(message) is not Heartbeat and type(message) is not HeartbeatReply:
+                return 0.0
+        return self._timers.slack_s
 
     def _lose(self, stream: Stream) -> None:
         stream.lose()

@@ -79,7 +79,6 @@ class _Node:
         loop.set_exception_handler(_complain)
         process_id = time.time_ns()
         clock, chance = LoopClock(loop), Random(f"{config.seed}/{node}/{process_id}")
-        phase_s = self._timers.heartbeat_s * chance.random()
         journal = SqliteJournal(
             data_dir / JOURNAL_DIR, call_soon=loop.call_soon, call_soon_threadsafe=loop.call_soon_threadsafe
         )
@@ -95,7 +94,7 @@ class _Node:
             topology=topology,
             node=node,
             timers=self._timers,
-            rhythm=Rhythm(self._timers.heartbeat_s, phase_s),
+            rhythm=Rhythm(self._timers.heartbeat_s),
             clock=clock,
             spawn=clock,
             rng=chance,
@@ -110,7 +109,7 @@ class _Node:
         self._follower = MapFollower(
             topology, self._control_planes, data_dir=data_dir, clock=clock, chance=chance, changed=self._map_changed
         )
-        self._beat = Beat(clock, Rhythm(self._timers.probe_s, phase_s))
+        self._beat = Beat(clock, Rhythm(self._timers.probe_s))
         self._prober = Prober(topology, node, timers=self._timers, clock=clock, chance=chance)
         book = ReportBook(
             node,

@@ -15,6 +15,7 @@ from core.ports import Clock
 from core.topology import Node
 from nodes.io.outbox import Outbox
 from nodes.io.replication_calls import Carrying, Way, bulk_over, first_bulk
+from nodes.link import TRIPS_MEASURED
 from twinhold.v1 import replication_pb2 as pb
 
 Accepted: TypeAlias = Callable[[], Awaitable[None]]
@@ -22,6 +23,8 @@ Accepted: TypeAlias = Callable[[], Awaitable[None]]
 
 PACE_S = 0.001
 """Between two writes: what is ready first goes at once, what follows closely goes together."""
+EXACT_FRAMES = 4 * TRIPS_MEASURED
+"""The link's round trip is measured with the heartbeats and answers among a stream's first frames."""
 ENDED: tuple[type[Exception], ...] = (*BROKEN, TimeoutError)
 
 
@@ -55,18 +58,20 @@ class Stream:
         self._hear = hear
         self._line = DelayLine[bytes](clock, trip, self._post)
         self._bulk_line = DelayLine[bytes](clock, trip, self._post_bulk)
+        self._exact = EXACT_FRAMES
         self._outbox = Outbox()
         self._bulk = Outbox()
         self._way: Way | None = None
         self._next_at = 0.0
         """When the pace allows the next write."""
 
-    def send(self, frame: pb.Frame, *, bulk: bool) -> None:
-        """Put a frame on its way."""
+    def send(self, frame: pb.Frame, *, bulk: bool, slack_s: float = 0.0) -> None:
+        """Put a frame on its way; it may arrive ``slack_s`` late, but the first ones may not."""
         if bulk:
             self._bulk_line.put(pb.BulkRequest(frame=frame).SerializeToString())
-        else:
-            self._line.put(self._kind(frame=frame).SerializeToString())
+            return
+        exact, self._exact = self._exact > 0, max(0, self._exact - 1)
+        self._line.put(self._kind(frame=frame).SerializeToString(), slack_s=0.0 if exact else slack_s)
 
     def lose(self) -> None:
         """End the stream, and lose what is on its way."""

@@ -458,7 +458,7 @@ async def test_a_peer_that_falls_silent_is_asked_whether_it_is_there_and_given_u
 
     listening = await asyncio.start_server(mute, HOST, port)
     _, connection = await asyncio.get_running_loop().create_connection(
-        lambda: Connection(BULK_BYTES_MAX, None, lambda _: over.set(), Rhythm(0.05, 0.0)), HOST, port
+        lambda: Connection(BULK_BYTES_MAX, None, lambda _: over.set(), Rhythm(0.05)), HOST, port
     )
     async with asyncio.timeout(WAIT_S):
         await connection.ready

@@ -106,7 +106,7 @@ class Machine:
             topology=w.topology,
             node=self.node,
             timers=TIMERS,
-            rhythm=Rhythm(TIMERS.heartbeat_s, 0.0),
+            rhythm=Rhythm(TIMERS.heartbeat_s),
             clock=self.host,
             spawn=self.host,
             rng=w.time.chance,

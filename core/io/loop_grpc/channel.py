@@ -1,7 +1,6 @@
 """The calling end: a channel with one connection, made when it is needed and made anew when it is lost."""
 
 import asyncio
-import os
 from collections.abc import Callable, Coroutine, Iterable
 from functools import partial
 from typing import Any, TypeAlias
@@ -10,7 +9,7 @@ import grpc
 from grpc import aio
 
 from core.io.loop_grpc.call import Call, Opening, failure, unary
-from core.io.loop_grpc.connection import Connection, looks
+from core.io.loop_grpc.connection import LOOKS, Connection
 from core.io.loop_grpc.headers import Ending
 
 CONNECT_S = 2.0
@@ -149,7 +148,7 @@ class LoopChannel:
         loop = asyncio.get_running_loop()
         async with asyncio.timeout(CONNECT_S):
             _, connection = await loop.create_connection(
-                lambda: Connection(self._bytes_max, None, self._lost, looks(os.getpid())), self._host, self._port
+                lambda: Connection(self._bytes_max, None, self._lost, LOOKS), self._host, self._port
             )
             try:
                 await connection.ready

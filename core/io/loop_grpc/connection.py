@@ -10,8 +10,6 @@ Headers are text here, as h2 is told; its types allow for bytes too, hence the c
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
-from functools import cache
-from random import Random
 from typing import cast
 
 import grpc
@@ -55,8 +53,8 @@ FRAME_BYTES_MAX = 64 * 1024
 HEADERS_BYTES_MAX = 64 * 1024
 CALLS_MAX = 1024
 """At a time on one connection."""
-LOOK_S = 2.0
-"""So often a connection is looked at."""
+LOOKS = Rhythm(2.0)
+"""When connections are looked at: all of a process in one wake-up."""
 LOOKS_MAX = 3
 """A peer that was not heard between so many looks is asked whether it is there, and has until the next one to say so:
 a stopped process keeps its connections open."""
@@ -389,12 +387,6 @@ class Connection(asyncio.Protocol):
             self._h2.ping(_PING)
             self._flush()
         self._look_again()
-
-
-@cache
-def looks(process: int) -> Rhythm:
-    """Say when a process looks at its connections: at all in one wake-up, and not when other processes do."""
-    return Rhythm(LOOK_S, LOOK_S * Random(process).random())
 
 
 def _h2(*, is_client: bool) -> H2Connection:

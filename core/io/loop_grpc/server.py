@@ -2,7 +2,6 @@
 
 import asyncio
 import inspect
-import os
 import traceback
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from typing import Any, NamedTuple, NoReturn, TypeAlias, cast
@@ -11,7 +10,7 @@ import grpc
 
 from core.errors import UnavailableError
 from core.io.json_log import warn
-from core.io.loop_grpc.connection import Connection, looks
+from core.io.loop_grpc.connection import LOOKS, Connection
 from core.io.loop_grpc.exchange import Exchange
 from core.io.loop_grpc.headers import (
     END,
@@ -92,7 +91,7 @@ class LoopServer:
             connection.close()
 
     def _connection(self) -> Connection:
-        connection = Connection(self._bytes_max, self._opened, self._connections.discard, looks(os.getpid()))
+        connection = Connection(self._bytes_max, self._opened, self._connections.discard, LOOKS)
         self._connections.add(connection)
         return connection
 

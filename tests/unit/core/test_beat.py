@@ -14,9 +14,10 @@ INTERVAL_S = 0.02
 async def _waits() -> tuple[tuple[float, float, float], int]:
     """Let several wait for about one moment; when each went on, and how often the loop was woken for it."""
     clock = LoopClock(asyncio.get_running_loop())
+    beat = Beat(clock, Rhythm(INTERVAL_S))
+    await beat.after(INTERVAL_S)
     wakes: list[float] = []
     clock.late = wakes.append
-    beat = Beat(clock, Rhythm(INTERVAL_S, clock.now() + INTERVAL_S / 2))
 
     async def one(wait_s: float) -> float:
         await beat.after(wait_s)

@@ -146,7 +146,7 @@ def bench(
         Recovered(SHARD, meta, tip, EMPTY, spans),
         node=me.node,
         timers=TIMERS,
-        rhythm=Rhythm(TIMERS.heartbeat_s, 0.0),
+        rhythm=Rhythm(TIMERS.heartbeat_s),
         leases=ties,
         rules=Rules(),
         serial=100,

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 
-from chaos.sim.time import World, host
+from chaos.sim.time import Host, World
 from core.assignments import Fence
 from core.names import NodeId, ShardId
 from core.rhythm import Rhythm
@@ -46,14 +46,14 @@ class Bench:
     jumps: list[float] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.host = host(self.world, "a", drift_ratio=0.0)
+        self.host = Host(self.world, "a", offset_s=1000.12)
         self.clock = CountingClock(self.host)
         self.links = LinkTable(timers=TIMERS, serial=lambda: 1000)
         self.pulse = Pulse(
             node=ME,
             topology=TOPOLOGY,
             timers=TIMERS,
-            rhythm=Rhythm(TIMERS.heartbeat_s, 0.05),
+            rhythm=Rhythm(TIMERS.heartbeat_s),
             clock=self.clock,
             links=self.links,
             turn=Turn(clock=self.clock, links=self, control=NoControl()),
@@ -97,7 +97,7 @@ def test_a_heartbeat_goes_to_every_partner_at_every_moment_of_the_rhythm() -> No
     beats = [at for at, peer, frame in bench.sent if peer == PEER and isinstance(frame.messages[0], Heartbeat)]
     assert len(beats) == pytest.approx(51, abs=1)
     assert max(b - a for a, b in pairwise(beats)) <= 1.1 * TIMERS.heartbeat_s + 1e-6
-    phases = {round((bench.host.offset_s + at - 0.05) / TIMERS.heartbeat_s % 1.0, 3) % 1.0 for at in beats[2:]}
+    phases = {round((bench.host.offset_s + at) / TIMERS.heartbeat_s % 1.0, 3) % 1.0 for at in beats[2:]}
     assert phases == {0.0}
 
 

@@ -5,10 +5,10 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest_asyncio
 
-from chaos.sim.time import World, host
+from chaos.sim.time import Host, World
 from core.names import NodeId
 from nodes.io.replication_calls import Carrying
-from nodes.io.stream import PACE_S, Stream
+from nodes.io.stream import EXACT_FRAMES, PACE_S, Stream
 from tests.fleets import small_fleet
 from twinhold.v1 import replication_pb2 as pb
 
@@ -43,22 +43,22 @@ def shards(message: bytes) -> list[int]:
 class Desk:
     """A stream under way."""
 
-    def __init__(self) -> None:
+    def __init__(self, trip: float = 0.0) -> None:
         self.world = World(seed=1)
         self.way = Way()
         self.stream = Stream(
             AMS,
             FLEET.node(FRA),
-            trip=0.0,
-            clock=host(self.world, "a", drift_ratio=0.0),
+            trip=trip,
+            clock=Host(self.world, "a"),
             kind=pb.ReplicateRequest,
             hear=lambda stream, message: None,
         )
 
-    def send(self, *numbers: int) -> None:
+    def send(self, *numbers: int, slack_s: float = 0.0) -> None:
         for number in numbers:
             message = pb.PeerMessage(ack=pb.Ack(shard=number))
-            self.stream.send(pb.Frame(messages=[message]), bulk=False)
+            self.stream.send(pb.Frame(messages=[message]), bulk=False, slack_s=slack_s)
 
 
 @pytest_asyncio.fixture
@@ -98,5 +98,23 @@ async def test_what_is_sent_before_the_stream_is_carried_leaves_first() -> None:
     desk.send(1, 2)
     carrying = asyncio.ensure_future(desk.stream.carry(desk.way, None))
     assert await desk.way.waited.get() == [1, 2]
+    desk.stream.lose()
+    await carrying
+
+
+async def test_only_the_first_frames_of_a_stream_are_never_late() -> None:
+    desk = Desk(trip=0.1)
+    carrying = asyncio.ensure_future(desk.stream.carry(desk.way, None))
+    await asyncio.sleep(0)
+    for number in range(EXACT_FRAMES):
+        desk.send(number, slack_s=5.0)
+    desk.world.run(0.2)
+    arrived = await desk.way.waited.get()
+    assert [*desk.way.at_once[0], *arrived] == list(range(EXACT_FRAMES))
+    desk.send(EXACT_FRAMES, slack_s=5.0)
+    desk.world.run(4.9)
+    assert len(desk.way.at_once) == 1
+    desk.world.run(5.1)
+    assert desk.way.at_once[1] == [EXACT_FRAMES]
     desk.stream.lose()
     await carrying
