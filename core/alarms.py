@@ -40,12 +40,13 @@ class Alarms:
             heappop(heap)
         return heap[0][0] if heap else NEVER
 
-    def take(self, now: float) -> Callable[[], None] | None:
-        """Take the first one that is due out of the heap; None: none is."""
+    def ring(self, now: float, before: Callable[[], object] | None) -> None:
+        """Run those that are due, and ``before`` before each; one that fails leaves those after it to the next call."""
         heap = self._heap
         while heap and heap[0][0] <= now:
             alarm = heappop(heap)[2]
             callback, alarm.callback = alarm.callback, None
             if callback is not None:
-                return callback
-        return None
+                if before is not None:
+                    before()
+                callback()

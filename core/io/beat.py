@@ -27,5 +27,6 @@ class Beat:
         alarm = self._clock.call_at(at, lambda: None if reached.done() else reached.set_result(None))
         try:
             await reached
-        finally:
+        except asyncio.CancelledError:
             alarm.cancel()
+            raise

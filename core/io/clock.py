@@ -78,10 +78,7 @@ class LoopClock:
         if self.late is not None:
             self.late(now - self._timer_at)
         try:
-            while (callback := self._alarms.take(now)) is not None:
-                if self.before is not None:
-                    self.before()
-                callback()
+            self._alarms.ring(now, self.before)
         finally:
             self._ringing = False
             self._wind(self._alarms.next_at())

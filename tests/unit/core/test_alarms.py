@@ -1,13 +1,14 @@
 """Callbacks that wait for their time."""
 
+import pytest
+
 from core.alarms import Alarms
 from core.machine import NEVER
 
 
 def taken(alarms: Alarms, now: float) -> list[str]:
     """Run what is due; the callbacks write their names down."""
-    while (callback := alarms.take(now)) is not None:
-        callback()
+    alarms.ring(now, None)
     found, NAMES[:] = list(NAMES), []
     return found
 
@@ -40,3 +41,18 @@ def test_what_is_cancelled_neither_runs_nor_wakes_anybody() -> None:
     assert taken(alarms, 5.0) == ["second"]
     first.cancel()
     assert alarms.next_at() == NEVER
+
+
+def test_one_that_fails_leaves_the_others_to_the_next_ring_and_each_is_announced() -> None:
+    alarms, announced = Alarms(), list[float]()
+
+    def fail() -> None:
+        raise AssertionError("impossible")
+
+    alarms.set(1.0, fail)
+    alarms.set(1.0, lambda: NAMES.append("other"))
+    with pytest.raises(AssertionError, match="impossible"):
+        alarms.ring(1.0, lambda: announced.append(1.0))
+    assert alarms.next_at() == 1.0
+    alarms.ring(1.0, lambda: announced.append(2.0))
+    assert (taken(alarms, 1.0), announced) == (["other"], [1.0, 2.0])
