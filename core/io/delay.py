@@ -55,7 +55,8 @@ class DelayLine(Generic[Item]):
         if slack_s > 0:
             due = ceil(due / slack_s) * slack_s
         self._held.append((due, item))
-        self._wait(due)
+        if due < self._rings_at:
+            self._ring_at(due)
 
     def clear(self) -> None:
         """Lose what is on its way."""
@@ -64,10 +65,7 @@ class DelayLine(Generic[Item]):
             self._timer.cancel()
             self._timer, self._rings_at = None, NEVER
 
-    def _wait(self, due: float) -> None:
-        """Come back when an item is due, if not earlier anyway."""
-        if due >= self._rings_at:
-            return
+    def _ring_at(self, due: float) -> None:
         if self._timer is not None:
             self._timer.cancel()
         self._rings_at = due
@@ -83,8 +81,8 @@ class DelayLine(Generic[Item]):
         while ripe and self._held:
             ripe -= 1
             self._deliver(self._held.popleft()[1])
-        if self._held:
-            self._wait(min(due for due, _ in self._held))
+        if self._held and (first := min(due for due, _ in self._held)) < self._rings_at:
+            self._ring_at(first)
 
 
 def trip_s(topology: Topology, a: DcId, b: DcId) -> float:

@@ -70,8 +70,10 @@ class Stream:
         if bulk:
             self._bulk_line.put(pb.BulkRequest(frame=frame).SerializeToString())
             return
-        exact, self._exact = self._exact > 0, max(0, self._exact - 1)
-        self._line.put(self._kind(frame=frame).SerializeToString(), slack_s=0.0 if exact else slack_s)
+        if self._exact > 0:
+            self._exact -= 1
+            slack_s = 0.0
+        self._line.put(self._kind(frame=frame).SerializeToString(), slack_s=slack_s)
 
     def lose(self) -> None:
         """End the stream, and lose what is on its way."""
