@@ -56,6 +56,7 @@ class Read:
 
 
 Line: TypeAlias = Post | Read
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 
 class MalformedLineError(MalformedError):
@@ -79,7 +80,7 @@ def printed(line: Line) -> str:
         case Read():
             fields |= {"op": "read", "limit": line.limit, "posts": line.posts}
     fields |= {"invoked_ns": line.invoked_ns, "completed_ns": line.completed_ns, "outcome": line.outcome}
-    return json.dumps(fields, ensure_ascii=False, separators=(",", ":"))
+    return _ENCODER.encode(fields)
 
 
 def parsed(text: str, number: int) -> Line:

@@ -9,14 +9,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from math import log1p
-from typing import TypeVar
 
 from chaos.scenario import Load
 from core.names import TenantName
 from core.ports import Rng
 from core.topology import Topology
-
-Item = TypeVar("Item")
 
 CHANNELS = ("general", "random", "project")
 ZIPF_EXPONENT = 0.8
@@ -39,7 +36,8 @@ class Intended:
     """From 0; makes its text unique."""
     at_s: float
     """After the load began."""
-    tenant: TenantName
+    tenant: str
+    """Its full name."""
     channel: str
     limit: int
     """Of a read; 0: a post."""
@@ -65,11 +63,6 @@ def channels_of(tenants: Sequence[TenantName]) -> Iterator[tuple[TenantName, str
         yield from ((tenant, channel) for channel in CHANNELS[: 1 + index % len(CHANNELS)])
 
 
-def one_of(items: Sequence[Item], dice: Rng) -> Item:
-    """Choose one, all alike."""
-    return items[int(dice.random() * len(items))]
-
-
 def schedule(load: Load, tenants: Sequence[TenantName], dice: Rng) -> Iterator[Intended]:
     """Yield operations for ever, by time: arrivals as independent people make them (a Poisson process).
 
@@ -79,19 +72,17 @@ def schedule(load: Load, tenants: Sequence[TenantName], dice: Rng) -> Iterator[I
         dice: seeded; the same seed gives the same schedule.
     """
     weights = list(accumulate((index + ZIPF_OFFSET) ** -ZIPF_EXPONENT for index in range(len(tenants))))
+    weights_sum, last = weights[-1], len(tenants) - 1
+    places = [(str(tenant), CHANNELS[: 1 + index % len(CHANNELS)]) for index, tenant in enumerate(tenants)]
     rate = load.writes_per_s + load.reads_per_s
-    at_s, number = 0.0, 0
+    at_s, number, chance = 0.0, 0, dice.random
     while True:
-        at_s -= log1p(-dice.random()) / rate
-        index = min(bisect(weights, dice.random() * weights[-1]), len(tenants) - 1)
-        channel = one_of(CHANNELS[: 1 + index % len(CHANNELS)], dice)
-        writes = dice.random() * rate < load.writes_per_s
-        yield Intended(
-            number=number,
-            at_s=at_s,
-            tenant=tenants[index],
-            channel=channel,
-            limit=0 if writes else one_of(READ_LIMITS, dice),
-            text=f"m{number} {one_of(PHRASES, dice)}" if writes else "",
-        )
+        at_s -= log1p(-chance()) / rate
+        tenant, channels = places[bisect(weights, chance() * weights_sum, hi=last)]
+        channel = channels[int(chance() * len(channels))]
+        writes = chance() * rate < load.writes_per_s
+        if writes:
+            yield Intended(number, at_s, tenant, channel, 0, f"m{number} {PHRASES[int(chance() * len(PHRASES))]}")
+        else:
+            yield Intended(number, at_s, tenant, channel, READ_LIMITS[int(chance() * len(READ_LIMITS))], "")
         number += 1

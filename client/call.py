@@ -213,7 +213,8 @@ class Call(Generic[Got]):
             return Output()
         match event:
             case Started(target):
-                return self._out(self._start(target, now))
+                self._target = target
+                return self._out([] if target is None else self._send(now))
             case Moved(target):
                 return self._out(self._moved(target, now))
             case Succeeded(attempt, answer):
@@ -239,10 +240,6 @@ class Call(Generic[Got]):
         if self._node is None and now >= self._retry_at:
             return self._out(self._send(now))
         return self._out([])
-
-    def _start(self, target: Target | None, now: float) -> list[Action[Got]]:
-        self._target = target
-        return [] if target is None else self._send(now)
 
     def _moved(self, target: Target, now: float) -> list[Action[Got]]:
         if self._target is not None and target.fence <= self._target.fence:
@@ -281,7 +278,8 @@ class Call(Generic[Got]):
         other = self._target.standby if self._at_standby else None
         self._attempt += 1
         self._node, self._since, self._retry_at = other or self._target.primary, now, NEVER
-        wait_s = min(self._policy.attempt_s, self._deadline - now)
+        left_s, attempt_s = self._deadline - now, self._policy.attempt_s
+        wait_s = left_s if left_s < attempt_s else attempt_s
         epoch = self._target.fence.epoch
         return [Send(self._attempt, self._node, epoch, self._request_id, wait_s, self._streamed)]
 
@@ -309,7 +307,7 @@ class Call(Generic[Got]):
 
     def _out(self, actions: list[Action[Got]]) -> Output[Action[Got]]:
         waits = self._since + self._policy.attempt_s if self._node is not None else self._retry_at
-        return Output(tuple(actions), min(self._deadline, waits))
+        return Output(tuple(actions), self._deadline if self._deadline < waits else waits)
 
 
 def target_of(assignment: Assignment) -> Target:

@@ -6,12 +6,13 @@ It has a core's scheduler to itself as far as the machine allows, so that the or
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import TypeVar
 
 from chaos.figures import percentile
-from chaos.history import Outcome
+from chaos.history import Line, Post, Read
 from chaos.io.chatter import Chatter, clock_ns
 from chaos.io.child import Fields, serve, tell
 from chaos.io.recorder import Recorder
@@ -33,6 +34,9 @@ READ_AT_ONCE = 12
 IN_FLIGHT_MAX = 5_000
 """A bound on memory; what is due beyond it counts as late and is not sent."""
 REPORT_S = 0.5
+PACE_S = 0.004
+"""What is due within so little leaves together: to wake up for each costs more than to send it."""
+LATE_NS = int(LATE_S * 1e9)
 Item = TypeVar("Item")
 
 
@@ -65,7 +69,8 @@ async def audit(chatter: Chatter, channels: Sequence[tuple[TenantName, str]]) ->
 
     async def read(channel: tuple[TenantName, str]) -> None:
         nonlocal failed
-        line = await chatter.read(*channel, AUDIT_LIMIT, timeout_s=AUDIT_S)
+        tenant, name = channel
+        line = await chatter.read(str(tenant), name, AUDIT_LIMIT, timeout_s=AUDIT_S)
         failed += line.outcome != "ok"
 
     await each(channels, read, at_once=READ_AT_ONCE)
@@ -77,7 +82,9 @@ class Generator:
 
     def __init__(self, chatter: Chatter) -> None:
         self._chatter = chatter
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._in_flight = 0
+        self._drained = asyncio.Event()
+        """Set whenever nothing is in flight any more."""
         self.sent = 0
         self.late = 0
         self._failed = 0
@@ -89,41 +96,49 @@ class Generator:
         """Send for ever; cancel to stop."""
         for operation in operations:
             due_ns = begin_ns + int(operation.at_s * 1e9)
-            wait_s = (due_ns - clock_ns()) / 1e9
-            if wait_s > 0:
-                await asyncio.sleep(wait_s)
-            self._send(operation, due_ns)
+            now_ns = clock_ns()
+            if now_ns < due_ns:
+                await asyncio.sleep(max((due_ns - now_ns) / 1e9, PACE_S))
+                now_ns = clock_ns()
+            self._send(operation, due_ns, now_ns)
 
-    def _send(self, operation: Intended, due_ns: int) -> None:
+    def _send(self, operation: Intended, due_ns: int, now_ns: int) -> None:
         self.sent += 1
-        self.late += clock_ns() - due_ns > LATE_S * 1e9
-        if len(self._tasks) >= IN_FLIGHT_MAX:
+        self.late += now_ns - due_ns > LATE_NS
+        if self._in_flight >= IN_FLIGHT_MAX:
             self.late += 1
             return
-        task = asyncio.create_task(self._one(operation, due_ns))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def _one(self, operation: Intended, due_ns: int) -> None:
-        where = (operation.tenant, operation.channel)
-        if operation.limit:
-            read = await self._chatter.read(*where, operation.limit, timeout_s=OPERATION_S)
-            self._count(read.outcome, due_ns, self._read_ms)
+        self._in_flight += 1
+        tenant, channel, limit = operation.tenant, operation.channel, operation.limit
+        # Every answer counts from the intended time: a stall must show in every operation that it delayed.
+        if limit:
+            self._chatter.begin_read(tenant, channel, limit, partial(self._was_read, due_ns), timeout_s=OPERATION_S)
         else:
-            post = await self._chatter.post(*where, operation.text, timeout_s=OPERATION_S)
-            self._count(post.outcome, due_ns, self._write_ms)
+            done = partial(self._was_posted, due_ns)
+            self._chatter.begin_post(tenant, channel, operation.text, done, timeout_s=OPERATION_S)
 
-    def _count(self, outcome: Outcome, due_ns: int, into: list[float]) -> None:
-        if outcome == "ok":
-            # From the intended time: a stall must show in every operation that it delayed.
-            into.append((clock_ns() - due_ns) / 1e6)
+    def _was_read(self, due_ns: int, line: Read) -> None:
+        self._count(line, due_ns, self._read_ms)
+
+    def _was_posted(self, due_ns: int, line: Post) -> None:
+        self._count(line, due_ns, self._write_ms)
+
+    def _count(self, line: Line, due_ns: int, into: list[float]) -> None:
+        self._in_flight -= 1
+        if not self._in_flight:
+            self._drained.set()
+        if line.outcome == "ok" and line.completed_ns is not None:
+            into.append((line.completed_ns - due_ns) / 1e6)
         else:
             self._failed += 1
 
     async def drained(self) -> None:
         """Wait for the final answers of whatever was sent."""
-        if self._tasks:
-            await asyncio.wait(set(self._tasks), timeout=OPERATION_S + 2)
+        self._drained.clear()
+        if self._in_flight:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(OPERATION_S + 2):
+                    await self._drained.wait()
 
     def report(self, at_s: float) -> None:
         """Tell what happened since the last report."""
@@ -170,7 +185,7 @@ async def work(configuration: Fields, orders: AsyncIterator[Fields]) -> None:
                         begin_ns = int(order["begin_ns"])
                         running = [
                             asyncio.create_task(generator.run(schedule(load, tenants, Random(seed)), begin_ns)),
-                            asyncio.create_task(_reporting(generator, begin_ns)),
+                            asyncio.create_task(_reporting(generator, recorder, begin_ns)),
                         ]
                     case "stop":
                         await _stop(running)
@@ -181,9 +196,10 @@ async def work(configuration: Fields, orders: AsyncIterator[Fields]) -> None:
             await _stop(running)
 
 
-async def _reporting(generator: Generator, begin_ns: int) -> None:
+async def _reporting(generator: Generator, recorder: Recorder, begin_ns: int) -> None:
     while True:
         await asyncio.sleep(REPORT_S)
+        recorder.flush()
         generator.report((clock_ns() - begin_ns) / 1e9)
 
 

@@ -85,7 +85,8 @@ class Prober:
 
     async def _post(self, shard: ShardId, timeout_s: float) -> Post:
         text = f"p{next(self._numbers)}"
-        return await self._chatter.post(self._tenants[shard], PROBE_CHANNEL, text, timeout_s=timeout_s, policy=PROBE)
+        tenant = str(self._tenants[shard])
+        return await self._chatter.post(tenant, PROBE_CHANNEL, text, timeout_s=timeout_s, policy=PROBE)
 
     async def drained(self) -> None:
         """Stop sampling, and wait for the final answers."""

@@ -2,16 +2,16 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
-from typing import TypeVar
+from functools import partial
+from typing import NamedTuple, TypeVar
 
-from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.message import Message
 from grpc import aio
 
 from client.call import Send
 from client.io.dialler import Dialler
 from client.io.outcome import judged
+from client.io.running import Hearer
 from client.io.session import Outcome, Session
 from core.errors import NotFoundError, TwinholdError, UnavailableError
 from core.names import NodeId
@@ -19,15 +19,19 @@ from twinhold.v1 import command_service_pb2 as pb
 from twinhold.v1 import command_service_pb2_grpc as rpc
 
 Got = TypeVar("Got")
-Answered = Callable[[Got], None]
-Refused = Callable[[TwinholdError, bool], None]
 Endpoints = Callable[[NodeId], str]
 ENVELOPE_BYTES = 256
 """About what a command has around its body: names, the request id, the message's type."""
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Body(NamedTuple):
+    """An app's message, as an Any has it."""
+
+    type_url: str
+    value: bytes
+
+
+class Part(NamedTuple):
     """The whole answer to a query: its parts concatenated, and the position that they reflect."""
 
     body: bytes
@@ -35,23 +39,24 @@ class Part:
     lsn: int
 
 
-def packed(message: Message) -> AnyMessage:
-    """Put an app's message into an Any, without the copy that ``Pack`` makes."""
-    return AnyMessage(type_url=f"type.googleapis.com/{message.DESCRIPTOR.full_name}", value=message.SerializeToString())
+def packed(message: Message) -> Body:
+    """Write an app's message."""
+    return Body(f"type.googleapis.com/{message.DESCRIPTOR.full_name}", message.SerializeToString())
 
 
 class Sessions:
     """One session per node; a broken one is replaced at the next attempt."""
 
-    def __init__(self, dialler: Dialler) -> None:
+    def __init__(self, dialler: Dialler, endpoints: Endpoints) -> None:
         self._dialler = dialler
-        self._open: dict[str, Session] = {}
+        self._endpoints = endpoints
+        self._open: dict[NodeId, Session] = {}
 
-    def to(self, endpoint: str) -> Session:
-        """Find or open the session to an endpoint."""
-        found = self._open.get(endpoint)
+    def to(self, node: NodeId) -> Session:
+        """Find or open the session to a node; raises NotFoundError for one that the map does not describe."""
+        found = self._open.get(node)
         if found is None or found.over:
-            found = self._open[endpoint] = Session(endpoint, self._dialler)
+            found = self._open[node] = Session(self._endpoints(node), self._dialler)
             found.start()
         return found
 
@@ -60,41 +65,38 @@ class Sessions:
         await asyncio.gather(*(session.close() for session in self._open.values()))
 
 
-@dataclass(frozen=True, slots=True)
-class OverSession:
+class OverSession(NamedTuple):
     """A command over the node's session."""
 
     tenant: str
-    body: AnyMessage
+    body: Body
     sessions: Sessions
-    endpoints: Endpoints
 
-    def begin(self, send: Send, answered: Answered[pb.CommandAnswer], failed: Refused) -> Callable[[], None]:
+    def begin(self, send: Send, hearer: Hearer[pb.CommandAnswer]) -> Callable[[], None]:
         """Send the command."""
 
         def write(item: pb.SessionCommand) -> None:
-            item.wait_ms = _wait_ms(send)
+            item.wait_ms = int(send.wait_s * 1000) or 1
             write_command(item.command, self.tenant, self.body, send)
 
         def done(outcome: Outcome) -> None:
             if isinstance(outcome, tuple):
-                failed(*outcome)
+                hearer.failed(send.attempt, *outcome)
             else:
-                answered(outcome.answer)
+                hearer.answered(send.attempt, outcome.answer)
 
-        return _share(self.sessions, self.endpoints, send.node, write, done, failed, size_bytes=len(self.body.value))
+        return _share(self.sessions, send, write, done, hearer, size_bytes=len(self.body.value))
 
 
-@dataclass(frozen=True, slots=True)
-class ByItself:
+class ByItself(NamedTuple):
     """A command as a unary call."""
 
     tenant: str
-    body: AnyMessage
+    body: Body
     dialler: Dialler
     endpoints: Endpoints
 
-    def begin(self, send: Send, answered: Answered[pb.CommandAnswer], failed: Refused) -> Callable[[], None]:
+    def begin(self, send: Send, hearer: Hearer[pb.CommandAnswer]) -> Callable[[], None]:
         """Send the command."""
 
         async def call() -> pb.CommandAnswer:
@@ -104,43 +106,45 @@ class ByItself:
             response = await stub.Submit(request, metadata=self.dialler.metadata)
             return response.answer
 
-        return _in_task(call(), answered, failed)
+        return _in_task(call(), send.attempt, hearer)
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(NamedTuple):
     """A read: over the node's session, or as a stream of its own."""
 
     tenant: str
-    body: AnyMessage
+    body: Body
     sessions: Sessions
     dialler: Dialler
     endpoints: Endpoints
 
-    def begin(self, send: Send, answered: Answered[Part], failed: Refused) -> Callable[[], None]:
+    def begin(self, send: Send, hearer: Hearer[Part]) -> Callable[[], None]:
         """Ask."""
         if send.streamed:
-            return _in_task(self._stream(send), answered, failed)
+            return _in_task(self._stream(send), send.attempt, hearer)
 
         def write(item: pb.SessionCommand) -> None:
-            item.wait_ms = _wait_ms(send)
-            item.query.tenant = self.tenant
-            item.query.body.type_url, item.query.body.value = self.body.type_url, self.body.value
+            item.wait_ms = int(send.wait_s * 1000) or 1
+            query = item.query
+            query.tenant = self.tenant
+            query.body.type_url, query.body.value = self.body
 
         def done(outcome: Outcome) -> None:
             if isinstance(outcome, tuple):
-                failed(*outcome)
+                hearer.failed(send.attempt, *outcome)
             else:
                 read = outcome.read
-                answered(Part(read.body.value, read.position.shard, read.position.lsn))
+                hearer.answered(send.attempt, Part(read.body.value, read.position.shard, read.position.lsn))
 
-        return _share(self.sessions, self.endpoints, send.node, write, done, failed, size_bytes=len(self.body.value))
+        return _share(self.sessions, send, write, done, hearer, size_bytes=len(self.body.value))
 
     async def _stream(self, send: Send) -> Part:
         """Take the parts one by one; concatenated, which for protobuf means that the bytes are, they are the answer."""
         endpoint = self.endpoints(send.node)
         stub = rpc.CommandServiceStub(self.dialler.channel(endpoint))
-        stream = stub.Query(pb.QueryRequest(tenant=self.tenant, body=self.body), metadata=self.dialler.metadata)
+        request = pb.QueryRequest(tenant=self.tenant)
+        request.body.type_url, request.body.value = self.body
+        stream = stub.Query(request, metadata=self.dialler.metadata)
         parts: list[bytes] = []
         async for response in stream:
             parts.append(response.body.value)
@@ -149,42 +153,33 @@ class Reading:
         raise UnavailableError(f"{endpoint} ended a query before its last part")
 
 
-def write_command(message: pb.Command, tenant: str, body: AnyMessage, send: Send) -> None:
+def write_command(message: pb.Command, tenant: str, body: Body, send: Send) -> None:
     """Write the command of one attempt."""
     message.tenant, message.request_id, message.epoch = tenant, send.request_id, send.epoch
-    message.body.type_url, message.body.value = body.type_url, body.value
-
-
-def _wait_ms(send: Send) -> int:
-    return max(1, round(send.wait_s * 1000))
+    packed_body = message.body
+    packed_body.type_url, packed_body.value = body
 
 
 def _share(
     sessions: Sessions,
-    endpoints: Endpoints,
-    node: NodeId,
+    send: Send,
     write: Callable[[pb.SessionCommand], None],
     done: Callable[[Outcome], None],
-    failed: Refused,
+    hearer: Hearer[Got],
     *,
     size_bytes: int,
 ) -> Callable[[], None]:
     """Make an attempt over a node's session; returns how to abandon it."""
     try:
-        session = sessions.to(endpoints(node))
+        session = sessions.to(send.node)
     except NotFoundError as error:
-        return _refuse(error, failed)
-    ticket = session.send(write, done, size_bytes=size_bytes + ENVELOPE_BYTES)
-    return lambda: session.abandon(ticket)
+        # It could not even begin, so it certainly had no effect.
+        refused = UnavailableError(error.message)
+        return asyncio.get_running_loop().call_soon(hearer.failed, send.attempt, refused, True).cancel
+    return partial(session.abandon, session.send(write, done, size_bytes=size_bytes + ENVELOPE_BYTES))
 
 
-def _refuse(error: TwinholdError, failed: Refused) -> Callable[[], None]:
-    """Fail an attempt that could not even begin; it certainly had no effect."""
-    handle = asyncio.get_running_loop().call_soon(failed, UnavailableError(error.message), True)
-    return handle.cancel
-
-
-def _in_task(work: Coroutine[None, None, Got], answered: Answered[Got], failed: Refused) -> Callable[[], None]:
+def _in_task(work: Coroutine[None, None, Got], attempt: int, hearer: Hearer[Got]) -> Callable[[], None]:
     """Run an attempt as a task of its own; abandoning cancels it."""
     task = asyncio.create_task(work)
 
@@ -194,13 +189,13 @@ def _in_task(work: Coroutine[None, None, Got], answered: Answered[Got], failed: 
         error = task.exception()
         match error:
             case None:
-                answered(task.result())
+                hearer.answered(attempt, task.result())
             case aio.AioRpcError():
-                failed(*judged(error))
+                hearer.failed(attempt, *judged(error))
             case NotFoundError():
-                failed(UnavailableError(error.message), True)
+                hearer.failed(attempt, UnavailableError(error.message), True)
             case TwinholdError():
-                failed(error, False)
+                hearer.failed(attempt, error, False)
             case _:
                 raise error
 

@@ -9,8 +9,8 @@
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, field
 from random import Random, SystemRandom
 from types import TracebackType
 from typing import Generic, TypeVar
@@ -18,15 +18,15 @@ from typing import Generic, TypeVar
 from google.protobuf.message import Message
 
 from client.budget import RetryBudget
-from client.call import USUAL, Call, Policy, Started, target_of
-from client.io.attempts import ByItself, OverSession, Part, Reading, Sessions, packed
+from client.call import USUAL, Call, Policy, Target, target_of
+from client.io.attempts import Body, ByItself, OverSession, Part, Reading, Sessions, packed
 from client.io.dialler import Dialler
 from client.io.map_watch import MapWatch
 from client.io.request_ids import fresh_request_id
 from client.io.running import Attempts, Running, UnderWay
 from client.io.subscription import Step, steps
 from core.assignments import Assignment
-from core.errors import NotFoundError, OversizedError, UnavailableError, UnknownOutcomeError
+from core.errors import NotFoundError, OversizedError, TwinholdError, UnavailableError, UnknownOutcomeError
 from core.fleet_map import FleetMap
 from core.io.clock import LoopClock
 from core.io.dial import MESSAGE_BYTES_MAX
@@ -53,6 +53,50 @@ class Answered(Generic[Answer]):
     """A retry was recognised, and the answer recorded then was given."""
 
 
+@dataclass(slots=True)
+class _Place:
+    """Where a shard's calls go."""
+
+    held: Assignment | None = None
+    """What the map says; None: nothing yet."""
+    target: Target | None = None
+    """The same, for calls."""
+    running: set[UnderWay] = field(default_factory=set)
+
+    def take(self, held: Assignment | None) -> None:
+        """Take what the map says now, and tell every call."""
+        if held is None or held is self.held:
+            return
+        self.held, self.target = held, target_of(held)
+        for running in list(self.running):
+            running.moved(self.target)
+
+
+class _Waiting(Generic[Got]):
+    """A task that waits for a call."""
+
+    def __init__(self) -> None:
+        self.running: Running[Got] | None = None
+        self._outcome: asyncio.Future[Got] = asyncio.get_running_loop().create_future()
+
+    def done(self, outcome: Got | TwinholdError) -> None:
+        """Hear what came of it."""
+        if self._outcome.done():
+            return
+        if isinstance(outcome, TwinholdError):
+            self._outcome.set_exception(outcome)
+        else:
+            self._outcome.set_result(outcome)
+
+    async def outcome(self) -> Got:
+        """Wait for the answer; raises the error. Whoever is cancelled ends the call."""
+        try:
+            return await self._outcome
+        finally:
+            if self.running is not None:
+                self.running.stop()
+
+
 class Client:
     """One caller's view of a fleet; use ``connect``.
 
@@ -67,9 +111,11 @@ class Client:
         self._rng: Random = SystemRandom() if seed is None else Random(seed)
         self._clock = LoopClock(asyncio.get_running_loop())
         self._dialler = Dialler(actor)
-        self._sessions = Sessions(self._dialler)
+        self._sessions = Sessions(self._dialler, self.endpoint)
         self._budget = budget
-        self._running: dict[ShardId, set[UnderWay]] = {}
+        self._places: dict[ShardId, _Place] = {}
+        self._homes: dict[str, _Place] = {}
+        """By tenant, as of the present map."""
         self._endpoints: dict[NodeId, str] = {}
         self._first_map = asyncio.Event()
         self._closed = False
@@ -134,19 +180,46 @@ class Client:
             OversizedError: the body has more than 1 MiB.
             TwinholdError: it certainly did not.
         """
-        if body.ByteSize() > MESSAGE_BYTES_MAX:
-            raise OversizedError("command", size_bytes=body.ByteSize(), limit_bytes=MESSAGE_BYTES_MAX)
-        name = await self._known(tenant, timeout_s)
+        await self._known(timeout_s)
+        waiting = _Waiting[pb.CommandAnswer]()
+        waiting.running = self.send(
+            str(tenant),
+            packed(body),
+            waiting.done,
+            timeout_s=timeout_s,
+            request_id=request_id or fresh_request_id(self._rng),
+            policy=policy,
+            unary=unary,
+        )
+        got = await waiting.outcome()
+        return Answered(_read(answer, got.body.value), got.position.shard, got.position.lsn, got.replayed)
+
+    def send(
+        self,
+        tenant: str,
+        body: Body,
+        done: Callable[[pb.CommandAnswer | TwinholdError], None],
+        *,
+        timeout_s: float,
+        request_id: str,
+        policy: Policy = USUAL,
+        unary: bool = False,
+    ) -> Running[pb.CommandAnswer]:
+        """Run a command as ``submit`` does, for those who have no task to wait with; the client must be ready.
+
+        Raises:
+            OversizedError: the body has more than 1 MiB.
+            FixRequestError: the tenant's name is not one, or its geography does not exist.
+            UnavailableError: the client is closed, or not ready.
+        """
+        if len(body.value) > MESSAGE_BYTES_MAX:
+            raise OversizedError("command", size_bytes=len(body.value), limit_bytes=MESSAGE_BYTES_MAX)
         how: Attempts[pb.CommandAnswer]
         if unary:
-            how = ByItself(str(name), packed(body), self._dialler, self.endpoint)
+            how = ByItself(tenant, body, self._dialler, self.endpoint)
         else:
-            how = OverSession(str(name), packed(body), self._sessions, self.endpoint)
-        call: Call[pb.CommandAnswer] = self._call(
-            request_id or fresh_request_id(self._rng), timeout_s, policy, writes=True, streamed=False
-        )
-        got = await self._run(name, call, how)
-        return Answered(_read(answer, got.body.value), got.position.shard, got.position.lsn, got.replayed)
+            how = OverSession(tenant, body, self._sessions)
+        return self._start(tenant, how, done, request_id, timeout_s, policy, writes=True, streamed=False)
 
     async def query(
         self,
@@ -172,11 +245,27 @@ class Client:
         Raises:
             TwinholdError: there is no answer; a read has no effect, so trying again is always right.
         """
-        name = await self._known(tenant, timeout_s)
-        how = Reading(str(name), packed(body), self._sessions, self._dialler, self.endpoint)
-        call: Call[Part] = self._call("", timeout_s, policy, writes=False, streamed=streamed)
-        got = await self._run(name, call, how)
+        await self._known(timeout_s)
+        waiting = _Waiting[Part]()
+        waiting.running = self.ask(
+            str(tenant), packed(body), waiting.done, timeout_s=timeout_s, policy=policy, streamed=streamed
+        )
+        got = await waiting.outcome()
         return Answered(_read(answer, got.body), got.shard, got.lsn, replayed=False)
+
+    def ask(
+        self,
+        tenant: str,
+        body: Body,
+        done: Callable[[Part | TwinholdError], None],
+        *,
+        timeout_s: float,
+        policy: Policy = USUAL,
+        streamed: bool = False,
+    ) -> Running[Part]:
+        """Read as ``query`` does, for those who have no task to wait with; raises as ``send`` does."""
+        how = Reading(tenant, body, self._sessions, self._dialler, self.endpoint)
+        return self._start(tenant, how, done, "", timeout_s, policy, writes=False, streamed=streamed)
 
     def subscribe(self, tenant: str | TenantName, *, after_lsn: int | None) -> AsyncIterator[Step]:
         """Follow a tenant's committed events until the caller stops; a gap is a step of its own.
@@ -217,7 +306,7 @@ class Client:
     async def close(self) -> None:
         """End everything; calls under way end with an unknown outcome."""
         self._closed = True
-        for running in [running for calls in self._running.values() for running in calls]:
+        for running in [running for place in self._places.values() for running in place.running]:
             running.cut(UnknownOutcomeError("the client was closed before the answer came"))
         await self._watch.close()
         await self._sessions.close()
@@ -231,8 +320,22 @@ class Client:
     ) -> None:
         await self.close()
 
-    def _call(self, request_id: str, timeout_s: float, policy: Policy, *, writes: bool, streamed: bool) -> Call[Got]:
-        return Call(
+    def _start(
+        self,
+        tenant: str,
+        how: Attempts[Got],
+        done: Callable[[Got | TwinholdError], None],
+        request_id: str,
+        timeout_s: float,
+        policy: Policy,
+        *,
+        writes: bool,
+        streamed: bool,
+    ) -> Running[Got]:
+        if self._closed:
+            raise UnavailableError("the client is closed: connect again")
+        place = self._homes.get(tenant) or self._home(tenant)
+        call: Call[Got] = Call(
             request_id,
             deadline=self._clock.now() + timeout_s,
             writes=writes,
@@ -241,38 +344,31 @@ class Client:
             budget=self._budget,
             chance=self._rng.random,
         )
+        running = Running(call, how, self._clock, place.running, done)
+        running.start(place.target)
+        return running
 
-    async def _run(self, tenant: TenantName, call: Call[Got], how: Attempts[Got]) -> Got:
-        running = Running(call, how, self._clock)
-        shard = shard_of(tenant, self.map.topology.geography(tenant.geography), self.map.overrides)
-        calls = self._running.setdefault(shard, set())
-        calls.add(running)
-        try:
-            held = self.map.shards.get(shard)
-            running.tell(Started(None if held is None else target_of(held)))
-            return await running.done
-        finally:
-            calls.discard(running)
-            running.stop()
+    def _home(self, tenant: str) -> "_Place":
+        name, held = tenant_name(tenant), self.map
+        shard = shard_of(name, held.topology.geography(name.geography), held.overrides)
+        place = self._places.get(shard)
+        if place is None:
+            place = self._places[shard] = _Place()
+            place.take(held.shards.get(shard))
+        self._homes[tenant] = place
+        return place
 
-    async def _known(self, tenant: str | TenantName, timeout_s: float) -> TenantName:
-        """Check a tenant's name; the first call of a client waits here for the first map."""
-        name = _parsed(tenant)
-        if self._closed:
-            raise UnavailableError("the client is closed: connect again")
-        if self._watch.map is None:
+    async def _known(self, timeout_s: float) -> None:
+        """Let the first call of a client wait for the first map."""
+        if self._watch.map is None and not self._closed:
             await self.ready(timeout_s=timeout_s)
-        return name
 
     def _map_changed(self, held: FleetMap) -> None:
         self._endpoints = {node.id: node.endpoint for node in held.topology.nodes}
         self._first_map.set()
-        for shard, calls in list(self._running.items()):
-            if not calls:
-                del self._running[shard]
-            elif (found := held.shards.get(shard)) is not None:
-                for running in list(calls):
-                    running.moved(target_of(found))
+        self._homes.clear()
+        for shard, place in self._places.items():
+            place.take(held.shards.get(shard))
 
 
 def connect(

@@ -1,9 +1,12 @@
-"""Many commands and reads over one stream to one node: batched on the way out, answered in any order."""
+"""Many commands and reads over one stream to one node: batched on the way out, answered in any order.
+
+Whatever is asked for in one turn of the loop leaves at its end, in one message.
+"""
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
-from typing import NamedTuple, TypeAlias
+from collections.abc import Awaitable, Callable
+from typing import NamedTuple, Protocol, TypeAlias, cast
 
 from grpc import aio
 
@@ -34,6 +37,26 @@ class _Queued(NamedTuple):
     done: Done
 
 
+class _Call(Protocol):
+    """The stream, as the loop's own calls have it."""
+
+    def hear(self, take: Callable[[pb.SessionResponse], None]) -> Awaitable[None]:
+        """Hand every answer to ``take`` when it arrives; raises AioRpcError when the call fails."""
+        ...
+
+    def write_now(self, message: pb.SessionRequest) -> bool:
+        """Send a message if it can leave at once; says whether it did."""
+        ...
+
+    def write(self, message: pb.SessionRequest) -> Awaitable[None]:
+        """Send a message; raises AioRpcError when the call is over."""
+        ...
+
+    def cancel(self) -> bool:
+        """End the call."""
+        ...
+
+
 class Session:
     """One stream; when it breaks, everything in flight is unknown and the session is over."""
 
@@ -45,7 +68,13 @@ class Session:
         self._waiting: dict[int, Done | None] = {}
         """By ticket, everything sent and not answered; None: nobody waits for it any more."""
         self._queue: deque[_Queued] = deque()
-        self._more = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        self._stream: _Call | None = None
+        self._called = False
+        """``_turn_over`` will be called."""
+        self._unsent: pb.SessionRequest | None = None
+        """Has to wait for room: ``_write`` sends it, and what is queued meanwhile."""
+        self._blocked = asyncio.Event()
         self._reader: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -66,10 +95,10 @@ class Session:
         self._ticket += 1
         if len(self._queue) >= QUEUE_MAX:
             error = OverloadedError(f"{QUEUE_MAX} commands wait for {self._endpoint}", retry_after_s=CALM_S)
-            asyncio.get_running_loop().call_soon(done, (error, True))
+            self._loop.call_soon(done, (error, True))
         else:
             self._queue.append(_Queued(self._ticket, size_bytes, write, done))
-            self._more.set()
+            self._leave_soon()
         return self._ticket
 
     def abandon(self, ticket: int) -> None:
@@ -87,12 +116,11 @@ class Session:
 
     async def _run(self) -> None:
         stub = rpc.CommandServiceStub(self._dialler.channel(self._endpoint))
-        stream = stub.Session(metadata=self._dialler.metadata)  # type: ignore[call-arg]  # None: we write ourselves
+        call = stub.Session(metadata=self._dialler.metadata)  # type: ignore[call-arg]  # None: we write ourselves
+        stream = self._stream = cast(_Call, call)  # our channels make the loop's own calls, which can do more
         writer = asyncio.create_task(self._write(stream))
         try:
-            while isinstance(response := await stream.read(), pb.SessionResponse):
-                self._answered(response)
-            await stream.code()
+            await stream.hear(self._answered)
             self._broken(UnavailableError(f"{self._endpoint} ended the session"), unsent=False)
         except aio.AioRpcError as error:
             cause, certain = judged(error)
@@ -104,21 +132,36 @@ class Session:
             writer.cancel()
             stream.cancel()
 
-    async def _write(self, stream: "aio.StreamStreamCall[pb.SessionRequest, pb.SessionResponse]") -> None:
+    async def _write(self, stream: _Call) -> None:
         while True:
-            await self._more.wait()
-            request = self._batch()
-            if not request.commands:
-                self._more.clear()
-                continue
-            try:
-                await stream.write(request)
-            except (aio.AioRpcError, asyncio.InvalidStateError):
-                return  # the reader sees why
+            await self._blocked.wait()
+            while self._unsent is not None:
+                try:
+                    await stream.write(self._unsent)
+                except (aio.AioRpcError, asyncio.InvalidStateError):
+                    return  # the reader sees why
+                self._unsent = self._batch()
+            self._blocked.clear()
 
-    def _batch(self) -> pb.SessionRequest:
-        request = pb.SessionRequest()
+    def _leave_soon(self) -> None:
+        if not self._called:
+            self._called = True
+            self._loop.call_soon(self._turn_over)
+
+    def _turn_over(self) -> None:
+        """Send what is queued; what can't leave at once waits for room."""
+        self._called = False
+        while self._unsent is None and (request := self._batch()) is not None:
+            if self._stream is None or not self._stream.write_now(request):
+                self._unsent = request
+                self._blocked.set()
+
+    def _batch(self) -> pb.SessionRequest | None:
+        """Take what fits a message out of the queue; None: nothing, or as much is in flight as may be."""
         count, room = min(len(self._queue), BATCH_MAX, IN_FLIGHT_MAX - len(self._waiting)), MESSAGE_BYTES_MAX
+        if count <= 0:
+            return None
+        request = pb.SessionRequest()
         while count > 0 and room > 0:
             queued = self._queue.popleft()
             self._waiting[queued.ticket] = queued.done
@@ -134,7 +177,7 @@ class Session:
             if done is not None:
                 done(_outcome(result.result))
         if self._queue:
-            self._more.set()
+            self._leave_soon()
 
     def _broken(self, cause: TwinholdError, *, unsent: bool) -> None:
         self.over = True

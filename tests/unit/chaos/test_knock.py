@@ -8,7 +8,7 @@ from pathlib import Path
 from chaos.faults import Canary
 from chaos.history import Post, parsed
 from chaos.io.faults import knock
-from chaos.io.recorder import Recorder
+from chaos.io.recorder import LINES_AT_ONCE, Recorder
 
 POST = Post("tenants/eu/acme", "general", "ann", "1", "hello", None, 10, None, "unknown")
 
@@ -43,3 +43,13 @@ def test_what_is_under_way_when_a_run_is_cut_is_written_as_unknown(tmp_path: Pat
         recorder.ended(replace(POST, request_id="2", text="world", seq=1, completed_ns=20, outcome="ok"))
     lines = [parsed(line, number) for number, line in enumerate(path.read_text().splitlines(), start=1)]
     assert [line.outcome for line in lines] == ["ok", "unknown"]
+
+
+def test_lines_are_written_some_at_once_or_when_it_is_asked_for(tmp_path: Path) -> None:
+    path = tmp_path / "history.jsonl"
+    with Recorder(path) as recorder:
+        for number in range(LINES_AT_ONCE + 1):
+            recorder.ended(replace(POST, request_id=str(number), seq=1, completed_ns=20, outcome="ok"))
+        assert len(path.read_text().splitlines()) == LINES_AT_ONCE
+        recorder.flush()
+        assert len(path.read_text().splitlines()) == LINES_AT_ONCE + 1

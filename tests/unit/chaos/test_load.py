@@ -42,7 +42,7 @@ def test_operations_come_in_time_order_and_texts_are_unique() -> None:
 
 
 def test_only_channels_that_are_audited_are_written() -> None:
-    audited = set(channels_of(TENANTS))
+    audited = {(str(tenant), channel) for tenant, channel in channels_of(TENANTS)}
     assert {(o.tenant, o.channel) for o in first(5_000, seed=5)} <= audited
 
 

@@ -7,9 +7,11 @@ import pytest
 import pytest_asyncio
 
 from client.io import Answered, Client, Entry, connect
+from client.io.attempts import packed
 from core.errors import NotFoundError, OversizedError, UnavailableError, UnknownOutcomeError
 from tests.unit.client.pocket_fleet import LEFT, RIGHT, PocketFleet
 from twinhold.v1 import chat_pb2
+from twinhold.v1 import command_service_pb2 as pb
 
 TENANT = "tenants/eu/acme"
 
@@ -130,6 +132,34 @@ async def test_a_read_of_a_dead_node_ends_unavailable_never_unknown(client: Clie
     await fleet.stop("right")
     with pytest.raises(UnavailableError):
         await read(client, timeout_s=0.5)
+
+
+async def test_a_call_whose_caller_goes_away_is_given_up(client: Client, fleet: PocketFleet) -> None:
+    await post(client, "first")
+    await fleet.stop("left")
+    waiting = asyncio.create_task(post(client, "second"))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    fleet.truth.move(tell=True)
+    assert (await post(client, "third")).answer.seq == 2
+
+
+async def test_whoever_has_no_task_to_wait_with_is_told_once(client: Client) -> None:
+    told: asyncio.Queue[object] = asyncio.Queue()
+    command = packed(chat_pb2.ChatCommand(post=chat_pb2.PostMessage(channel="general", text="hello")))
+    client.send(TENANT, command, told.put_nowait, timeout_s=5, request_id="r-1")
+    client.send(TENANT, command, told.put_nowait, timeout_s=5, request_id="r-1").stop()
+    answer = await told.get()
+    assert isinstance(answer, pb.CommandAnswer)
+    assert answer.position.lsn == 1
+    client.send(TENANT, command, told.put_nowait, timeout_s=5, request_id="r-2")
+    await client.close()
+    assert isinstance(await told.get(), UnknownOutcomeError)
+    assert told.empty()
+    with pytest.raises(UnavailableError, match="connect again"):
+        client.send(TENANT, command, told.put_nowait, timeout_s=5, request_id="r-3")
 
 
 async def test_the_time_that_is_left_travels_with_the_work_of_a_session(client: Client, fleet: PocketFleet) -> None:
