@@ -23,9 +23,11 @@ PAIRS = [(OURS, OURS), (OURS, THEIRS), (THEIRS, OURS)]
 WE_CALL = pytest.mark.parametrize("server", [OURS, THEIRS])
 WE_ANSWER = pytest.mark.parametrize("client", [OURS, THEIRS])
 WAIT_S = 20.0
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 SETTINGS = bytes((0, 0, 0, 4, 0, 0, 0, 0, 0))
 PING = bytes((0, 0, 8, 6, 0, 0, 0, 0, 0))
-"""The heads of two HTTP/2 frames."""
+PONG = bytes((0, 0, 8, 6, 1, 0, 0, 0, 0))
+"""What opens a connection of HTTP/2, and the heads of frames."""
 LIMITS = [("grpc.max_receive_message_length", BULK_BYTES_MAX), ("grpc.max_send_message_length", BULK_BYTES_MAX)]
 
 
@@ -441,6 +443,20 @@ async def test_what_is_not_http2_is_hung_up_on() -> None:
     reader, writer = await asyncio.open_connection(HOST, port)
     writer.write(b"GET / HTTP/1.1\r\nHost: twinhold\r\n\r\n" * 4)
     async with asyncio.timeout(WAIT_S):
+        await reader.read()
+    writer.close()
+    await server.stop(0)
+
+
+async def test_a_ping_is_answered_with_its_own_bytes_and_a_malformed_one_is_hung_up_on() -> None:
+    port = next(PORTS)
+    server = LoopServer(_no_gate, BULK_BYTES_MAX)
+    await server.start(HOST, port)
+    reader, writer = await asyncio.open_connection(HOST, port)
+    writer.write(PREFACE + SETTINGS + PING + b"who are?")
+    async with asyncio.timeout(WAIT_S):
+        await reader.readuntil(PONG + b"who are?")
+        writer.write(bytes((0, 0, 7)) + PING[3:] + b"too few")
         await reader.read()
     writer.close()
     await server.stop(0)

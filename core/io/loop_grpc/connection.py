@@ -1,7 +1,7 @@
 """One HTTP/2 connection as a protocol of the event loop: what arrives is handled in the turn in which it arrives.
 
-DATA and WINDOW_UPDATE, which are nearly everything, are read and written here, and flow control is kept here; h2 sees
-the other frames: settings, headers, pings, resets. Through h2 a lone message costs twice as much, because after a rest
+DATA, WINDOW_UPDATE and PING, which are nearly everything, are read and written here, and flow control is kept here; h2
+sees the other frames: settings, headers, resets. Through h2 a lone message costs twice as much, because after a rest
 every line of code is a cache miss. GOAWAY is not told to h2 either, which would refuse to end the calls in flight.
 
 Headers are text here, as h2 is told; its types allow for bytes too, hence the casts.
@@ -30,16 +30,20 @@ from h2.settings import SettingCodes, Settings
 
 from core.io.loop_grpc.exchange import Exchange
 from core.io.loop_grpc.frames import (
+    ACK,
     DATA,
     END_STREAM,
     GOAWAY,
     HEAD_BYTES,
     MESSAGE,
     MESSAGE_HEAD_BYTES,
+    PING,
+    PING_BYTES,
     WINDOW_UPDATE,
     data_head,
     farewell,
     head_of,
+    ping,
     unpadded,
     window_in,
     window_update,
@@ -58,7 +62,7 @@ LOOKS = Rhythm(2.0)
 LOOKS_MAX = 3
 """A peer that was not heard between so many looks is asked whether it is there, and has until the next one to say so:
 a stopped process keeps its connections open."""
-_PING = b"twinhold"
+_ARE_YOU_THERE = ping(b"twinhold")
 _PREFACE_BYTES = 24
 _LOST = Ending(grpc.StatusCode.UNAVAILABLE, "the connection was lost")
 _RESETS = {
@@ -280,6 +284,8 @@ class Connection(asyncio.Protocol):
                 self._take_data(stream, flags, arrived[at + HEAD_BYTES : end])
             elif kind == WINDOW_UPDATE:
                 self._take_window(stream, window_in(arrived[at + HEAD_BYTES : end]))
+            elif kind == PING:
+                self._take_ping(stream, flags, arrived[at + HEAD_BYTES : end])
             elif kind == GOAWAY:
                 self.is_leaving = True
             else:
@@ -299,6 +305,12 @@ class Connection(asyncio.Protocol):
                 raise ProtocolError("more data than there is room for")
         if flags & END_STREAM:
             self._tell_h2(data_head(stream, 0, END_STREAM))
+
+    def _take_ping(self, stream: int, flags: int, body: bytes) -> None:
+        if stream or len(body) != PING_BYTES:
+            raise ProtocolError("a malformed ping")
+        if not flags & ACK and self._transport is not None:
+            self._transport.write(ping(body, ACK))
 
     def _settle_all(self) -> None:
         """Give room on the connection back to the peer."""
@@ -383,9 +395,8 @@ class Connection(asyncio.Protocol):
         if self._silent_looks > LOOKS_MAX:
             self.close()
             return
-        if self._silent_looks == LOOKS_MAX:
-            self._h2.ping(_PING)
-            self._flush()
+        if self._silent_looks == LOOKS_MAX and self._transport is not None:
+            self._transport.write(_ARE_YOU_THERE)
         self._look_again()
 
 

@@ -1,13 +1,16 @@
-"""HTTP/2 frames as bytes (RFC 9113): DATA and WINDOW_UPDATE, of which there are many, and GOAWAY."""
+"""HTTP/2 frames as bytes (RFC 9113): DATA, WINDOW_UPDATE and PING, of which there are many, and GOAWAY."""
 
 import struct
 
 HEAD_BYTES = 9
 DATA = 0x0
+PING = 0x6
 GOAWAY = 0x7
 WINDOW_UPDATE = 0x8
+ACK = 0x1
 END_STREAM = 0x1
 PADDED = 0x8
+PING_BYTES = 8
 MESSAGE = struct.Struct(">BHBBIBI")
 """The head of a DATA frame and, behind it, of the one message that it carries whole, as nearly every one does."""
 MESSAGE_HEAD_BYTES = MESSAGE.size - HEAD_BYTES
@@ -31,6 +34,11 @@ def data_head(stream: int, size: int, flags: int = 0) -> bytes:
 def window_update(stream: int, size: int) -> bytes:
     """Write a WINDOW_UPDATE frame; stream 0 is the connection."""
     return _UPDATE.pack(0, 4, WINDOW_UPDATE, 0, stream, size)
+
+
+def ping(body: bytes, flags: int = 0) -> bytes:
+    """Write a PING frame, or with ``ACK`` the answer to one."""
+    return _HEAD.pack(0, PING_BYTES, PING, flags, 0) + body
 
 
 def farewell() -> bytes:
