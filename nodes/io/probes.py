@@ -7,6 +7,7 @@ from random import Random
 from core.io.clock import LoopClock
 from core.io.delay import trip_s
 from core.io.dial import channel
+from core.io.two_way import TwoWay
 from core.names import NodeId
 from core.timers import Timers
 from core.topology import Node, Topology
@@ -67,7 +68,6 @@ class Prober:
         call = stub.Probe(None)
         try:
             await call.write(pb.ProbeRequest(observer=self._node, sequence=1, interval_ms=self._interval_ms))
-            while isinstance(await call.read(), pb.ProbeResponse):
-                watched.heard()
+            await TwoWay[pb.ProbeResponse, pb.ProbeRequest](call).hear(lambda _: watched.heard())
         finally:
             call.cancel()

@@ -14,6 +14,7 @@ from core.fleet_map import Revision
 from core.io.beat import Beat
 from core.io.clock import LoopClock
 from core.io.delay import DelayLine, across
+from core.io.two_way import TwoWay
 from core.names import ControlPlaneId, NodeId
 from core.timers import Timers
 from core.topology import ControlPlane
@@ -130,23 +131,18 @@ class Reporter:
         call: aio.StreamStreamCall[pb.ReportRequest, pb.ReportResponse],
     ) -> None:
         trip = self._control_planes.trip_s(control_plane)
-        waiting: asyncio.Queue[pb.ReportRequest] = asyncio.Queue()
-        out = DelayLine[pb.ReportRequest](self._clock, trip, waiting.put_nowait)
+        way = TwoWay[pb.ReportResponse, pb.ReportRequest](call)
+        out = DelayLine[pb.ReportRequest](self._clock, trip, way.say)
         back = DelayLine[pb.ReportResponse](self._clock, trip, self._learn)
         stream = _Stream(control_plane, page, out)
-        reading = self._read(stream, call, back)
-        ends = (asyncio.ensure_future(_write(call, waiting)), asyncio.ensure_future(reading))
         self._streams.append(stream)
         self._tell([stream])
         try:
-            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            await way.hear(lambda reply: self._answered(stream, reply, back))
         finally:
             self._streams.remove(stream)
             out.clear()
             back.clear()
-            for end in ends:
-                end.cancel()
-            await asyncio.gather(*ends, return_exceptions=True)
             call.cancel()
 
     async def _pace(self) -> None:
@@ -174,19 +170,14 @@ class Reporter:
             self._book.collect()
             self._collected_at = now
 
-    async def _read(
-        self,
-        stream: _Stream,
-        call: aio.StreamStreamCall[pb.ReportRequest, pb.ReportResponse],
-        back: DelayLine[pb.ReportResponse],
-    ) -> None:
-        """Take answers: each is a sign of life; what is said about the leader makes the trip where it is news."""
+    def _answered(self, stream: _Stream, reply: pb.ReportResponse, back: DelayLine[pb.ReportResponse]) -> None:
+        """Take an answer: it is a sign of life; what is said about the leader makes the trip where it is news."""
         known = self._control_planes
-        while isinstance(reply := await call.read(), pb.ReportResponse):
-            stream.answered = max(stream.answered, reply.sequence)
-            self._watched[stream.control_plane].heard()
-            if (reply.leader, reply.term) != (known.leader or "", known.term):
-                back.put(reply)
+        if reply.sequence > stream.answered:
+            stream.answered = reply.sequence
+        self._watched[stream.control_plane].heard()
+        if reply.leader != (known.leader or "") or reply.term != known.term:
+            back.put(reply)
 
     def _learn(self, reply: pb.ReportResponse) -> None:
         self._control_planes.heard(reply.leader, reply.term)
@@ -202,10 +193,3 @@ class Reporter:
             record_version=RECORD_VERSION,
             process_id=book.process_id,
         )
-
-
-async def _write(
-    call: aio.StreamStreamCall[pb.ReportRequest, pb.ReportResponse], waiting: "asyncio.Queue[pb.ReportRequest]"
-) -> None:
-    while True:
-        await call.write(await waiting.get())
