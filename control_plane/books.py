@@ -172,6 +172,9 @@ class Shelf:
     def __init__(self) -> None:
         self._versions: dict[str, int] = {}
         self._books: dict[str, Book] = {}
+        self._lost_dcs: frozenset[DcId] = frozenset()
+        self._lost_nodes: frozenset[NodeId] = frozenset()
+        self._cordoned: frozenset[DcId] = frozenset()
 
     def read(self, docs: tuple[Doc, ...]) -> None:
         """Take what the store holds."""
@@ -188,6 +191,10 @@ class Shelf:
             self._books.pop(doc.key, None)
         else:
             self._books[doc.key] = book
+        lost = self.evacuations(open_only=True)
+        self._lost_dcs = frozenset(e.dc for e in lost if e.node is None)
+        self._lost_nodes = frozenset(e.node for e in lost if e.node is not None)
+        self._cordoned = frozenset(c.dc for c in self.all(Cordon))
 
     def next(self, book: Book) -> Doc:
         """Write the doc that puts a book in place of what the store holds."""
@@ -209,15 +216,15 @@ class Shelf:
 
     def lost_dcs(self) -> frozenset[DcId]:
         """Name the data centers that are held lost."""
-        return frozenset(e.dc for e in self.evacuations(open_only=True) if e.node is None)
+        return self._lost_dcs
 
     def lost_nodes(self) -> frozenset[NodeId]:
         """Name the nodes that are held lost on their own."""
-        return frozenset(e.node for e in self.evacuations(open_only=True) if e.node is not None)
+        return self._lost_nodes
 
     def cordoned(self) -> frozenset[DcId]:
         """Name the data centers where nothing new is placed."""
-        return frozenset(c.dc for c in self.all(Cordon))
+        return self._cordoned
 
     def operation(self, id_: str) -> OperationBook | None:
         """Look an operation up."""

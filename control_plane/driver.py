@@ -45,7 +45,7 @@ from control_plane.ports import (
     WriteAnswer,
 )
 from control_plane.records_reader import records_in
-from control_plane.roster import News, Roster
+from control_plane.roster import NO_NEWS, News, Roster
 from control_plane.status import Facts, data_center_view, fleet_status, shard_view
 from control_plane.store_rules import nearest_majority_s
 from control_plane.views import (
@@ -110,6 +110,7 @@ class ControlPlaneDriver:
         self._tell = tell
         self._rtt_s = rtt_table_s(topology)
         self._sinks: list[MapSink] = []
+        self._leader_wakes: list[Callable[[LeaderView], None]] = []
         self._event_wakes: dict[int, Callable[[], None]] = {}
         self._operation_wakes: dict[int, Callable[[], None]] = {}
         self._timer: Timer | None = None
@@ -120,6 +121,7 @@ class ControlPlaneDriver:
         trips = {cp: self._rtt_s[dc_of(control_plane), dc_of(cp)] for cp in order}
         self._roster = Roster(topology, timers, clock.now())
         self._election = Election(control_plane, order, timers, trips, clock.now())
+        self._led = self._election.view()
 
     def start(self) -> None:
         """Begin; call once."""
@@ -163,12 +165,17 @@ class ControlPlaneDriver:
     def registered(self, view: RegisterView) -> LeaderView:
         """Take a node's registration."""
         self._heard(view.node, self._roster.registered(view, self._clock.now()))
-        return self._election.view()
+        return self._led
 
     def reported(self, view: ReportView) -> LeaderView:
         """Take a node's report."""
         self._heard(view.node, self._roster.reported(view, self._clock.now()))
-        return self._election.view()
+        return self._led
+
+    def still(self, node: NodeId, loop_lag_ms: int) -> LeaderView:
+        """Take a report that differs in nothing from the one before it on its stream."""
+        self._heard(node, self._roster.still(node, loop_lag_ms, self._clock.now()))
+        return self._led
 
     def report_broken(self, node: NodeId) -> None:
         """Note that a node's report stream broke."""
@@ -232,7 +239,11 @@ class ControlPlaneDriver:
 
     def leader(self) -> LeaderView:
         """Say who leads."""
-        return self._election.view()
+        return self._led
+
+    def follow_leader(self, led: Callable[[LeaderView], None]) -> None:
+        """Call ``led`` whenever somebody else leads, or nobody known, or in another term."""
+        self._leader_wakes.append(led)
 
     def status(self) -> FleetStatus:
         """Say how the fleet is, worst first; any control plane answers for itself."""
@@ -353,6 +364,11 @@ class ControlPlaneDriver:
         if self._timer is not None:
             self._timer.cancel()
         self._timer = self._clock.call_at(output.wake_at, self._wake)
+        led = self._election.view()
+        if led is not self._led:
+            self._led = led
+            for wake in self._leader_wakes:
+                wake(led)
 
     def _wake(self) -> None:
         self._do(self._election.wake(self._clock.now()))
@@ -449,7 +465,7 @@ class ControlPlaneDriver:
     # What others are told.
 
     def _heard(self, node: NodeId, news: News) -> None:
-        if self._leader is not None:
+        if self._leader is not None and news is not NO_NEWS:
             self._leader.heard(node, news)
 
     def _published(self, delta: Delta) -> None:
@@ -489,7 +505,7 @@ class ControlPlaneDriver:
             me=self._me,
             fleet_map=self.fleet_map,
             roster=self._roster,
-            leader=self._election.view(),
+            leader=self._led,
             control_planes_live=self._election.living(now),
             shelf=office.shelf if office is not None else Shelf(),
             movements=office.movements if office is not None else Movements(),

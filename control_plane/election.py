@@ -151,10 +151,14 @@ class Election:
     _ask_at: float = 0.0
     _locked_by: ControlPlaneId | None = None
     _lock_asked: bool = False
+    _view: LeaderView = field(init=False)
+    _place: Mapping[ControlPlaneId, int] = field(init=False)
 
     def __post_init__(self) -> None:
         self.heard_at = self.started_at
         self._not_before = self.started_at
+        self._view = LeaderView(None, self.term)
+        self._place = {peer: place for place, peer in enumerate(self.order)}
 
     def on(self, event: Event, now: float) -> Output[Action]:
         """Take one event."""
@@ -179,8 +183,10 @@ class Election:
         return beat.leader_silent_ms >= missed_ms or beat.term != self.term or self._misses_leader(now)
 
     def view(self) -> LeaderView:
-        """Say who leads."""
-        return LeaderView(self.leader, self.term)
+        """Say who leads: the very same object until that changes."""
+        if self._view.leader != self.leader or self._view.term != self.term:
+            self._view = LeaderView(self.leader, self.term)
+        return self._view
 
     def living(self, now: float) -> int:
         """Count the control planes heard lately, this one included."""
@@ -289,10 +295,10 @@ class Election:
     def _beat_at(self, now: float) -> float:
         """Say when the next heartbeat is due: followers need each other's views only when the leader misses beats."""
         soon_at = self._beaten_at + self.timers.leader_heartbeat_s
-        if self.leads or self._misses_leader(now):
+        missed_at = self._missed_at()
+        if self.leads or now >= missed_at:
             return soon_at
-        quiet_at = self._beaten_at + QUIET_BEATS * self.timers.leader_heartbeat_s
-        return min(quiet_at, max(soon_at, self._missed_at()))
+        return min(self._beaten_at + QUIET_BEATS * self.timers.leader_heartbeat_s, max(soon_at, missed_at))
 
     def _misses_leader(self, now: float) -> bool:
         return not self.leads and now >= self._missed_at()
@@ -305,7 +311,9 @@ class Election:
             return self._beat_at(now)
         stand_at = self._stand_at()
         lock_at = self._lock_at() if not self._lock_asked else NEVER
-        return min(self._beat_at(now), lock_at, stand_at if stand_at > now else max(self._ask_at, now + 0.001))
+        if stand_at <= now:
+            stand_at = max(self._ask_at, now + 0.001)
+        return min(self._beat_at(now), lock_at, stand_at)
 
     def _may_stand(self, now: float) -> bool:
         return not self.leads and self._raising is None and not self._reading and now >= self._stand_at()
@@ -329,7 +337,9 @@ class Election:
         return min(self.timers.takeover_s, self.timers.reset_wait_s + 3 * self.rtt_s[self.leader])
 
     def _rank(self) -> int:
-        return [peer for peer in self.order if peer != self.leader or peer == self.me].index(self.me)
+        """Say how many others stand before this one: the leader that is gone does not."""
+        before = self._place[self.me]
+        return before - (self.leader is not None and self._place.get(self.leader, before) < before)
 
     def _all_miss_it(self, now: float) -> bool:
         """Say whether a majority of the control planes, this one included, have not heard the leader either."""

@@ -9,7 +9,7 @@ from control_plane.evacuation import AskPrepare, Finished, PromoteAll, Rescue, S
 from control_plane.office import Office
 from control_plane.ports import Applied, Refused, Row
 from control_plane.verdicts import SHARE, DcLost, Judgement, NodeLost, Settling, Withheld
-from control_plane.views import PrepareResult, Sight, Unreached
+from control_plane.views import PrepareResult, Unreached
 from control_plane.writer import Answer
 from core.assignments import Assignment, Fence, Leader, Promote, successor
 from core.machine import NEVER
@@ -121,12 +121,7 @@ class Guard:
         if office.frozen or not office.roster.ready_to_judge(office.lost_nodes(), now):
             return []
         lost = office.shelf.lost_dcs()
-        dcs = {
-            node.dc: None
-            for node in office.topology.nodes
-            if node.dc not in lost
-            and (node.id in office.roster.doubted or office.roster.own_sight(node.id, now) is not Sight.ALIVE)
-        }
+        dcs = {dc: None for node in office.roster.accused(now) if (dc := dc_of(node)) not in lost}
         self._doubted_since = {s: at for s, at in self._doubted_since.items() if self._still_accused(s, dcs)}
         return list(dcs)
 

@@ -56,6 +56,10 @@ class News:
     returned: bool = False
 
 
+NO_NEWS = News()
+RETURNED = News(returned=True)
+
+
 class Roster:
     """All nodes that the topology names.
 
@@ -67,6 +71,8 @@ class Roster:
 
     def __init__(self, topology: Topology, timers: Timers, now: float) -> None:
         self._timers = timers
+        self._late_s = MISSED_REPORTS * timers.probe_s
+        self._fresh_s = max(FRESH_S, self._late_s)
         self.nodes: Mapping[NodeId, Presence] = {node.id: Presence(node.id, now) for node in topology.nodes}
         self.watched: dict[Target, dict[NodeId, Seen]] = {}
         """By target: who sees it how."""
@@ -79,19 +85,29 @@ class Roster:
         """Take a registration."""
         presence = self.nodes.get(view.node)
         if presence is None:
-            return News()
+            return NO_NEWS
         returned = self._greet(presence, view.process_id, now)
         presence.disk_id = view.disk_id
-        return News(returned=returned)
+        return RETURNED if returned else NO_NEWS
 
     def reported(self, view: ReportView, now: float) -> News:
         """Take a report."""
         presence = self.nodes.get(view.node)
         if presence is None:
-            return News()
+            return NO_NEWS
         returned = self._greet(presence, view.process_id, now)
         presence.disk_id, presence.loop_lag_ms = view.disk_id, view.loop_lag_ms
         return News(self._observe(presence, view, now), self._copies(presence, view), returned)
+
+    def still(self, node: NodeId, loop_lag_ms: int, now: float) -> News:
+        """Take a report that differs in nothing from the one before it on its stream: nearly all of an idle fleet's."""
+        presence = self.nodes.get(node)
+        if presence is None:
+            return NO_NEWS
+        returned = presence.reports == 0 or presence.broken_at is not None
+        presence.heard_at, presence.broken_at, presence.loop_lag_ms = now, None, loop_lag_ms
+        presence.reports += 1
+        return RETURNED if returned else NO_NEWS
 
     def broken(self, node: NodeId, now: float) -> None:
         """Note that a node's report stream broke."""
@@ -117,7 +133,7 @@ class Roster:
     def fresh(self, node: NodeId, now: float) -> bool:
         """Say whether a node's last report is recent enough to judge by."""
         presence = self.nodes[node]
-        recent = now - presence.heard_at <= max(FRESH_S, MISSED_REPORTS * self._timers.probe_s)
+        recent = now - presence.heard_at <= self._fresh_s
         return recent and presence.reports > 0 and presence.broken_at is None
 
     def lives(self, node: NodeId, now: float) -> bool:
@@ -131,9 +147,9 @@ class Roster:
         """Say whether a node may be given something to do: it reports, and most who watch it see it alive."""
         if not self.fresh(node, now):
             return False
-        sights = (
-            [seen.observation.sight for seen in self.watched.get(node, {}).values()] if node in self.doubted else []
-        )
+        if node not in self.doubted:
+            return True
+        sights = [seen.observation.sight for seen in self.watched.get(node, {}).values()]
         return 2 * sum(sight is not Sight.ALIVE for sight in sights) <= len(sights)
 
     def own_sight(self, node: NodeId, now: float) -> Sight:
@@ -147,8 +163,18 @@ class Roster:
             return Sight.REFUSED
         if silent_s >= self._timers.silence_s:
             return Sight.SILENT
-        late = silent_s > MISSED_REPORTS * self._timers.probe_s
-        return Sight.SUSPECT if late or presence.broken_at is not None else Sight.ALIVE
+        return Sight.SUSPECT if silent_s > self._late_s or presence.broken_at is not None else Sight.ALIVE
+
+    def accused(self, now: float) -> list[NodeId]:
+        """List the nodes that somebody, or this control plane itself, does not see alive."""
+        quiet_s = min(self._late_s, self._timers.silence_s)
+        return [
+            node
+            for node, presence in self.nodes.items()
+            if node in self.doubted
+            or presence.broken_at is not None
+            or (now - presence.heard_at >= quiet_s and self.own_sight(node, now) is not Sight.ALIVE)
+        ]
 
     def copy(self, node: NodeId, shard: ShardId) -> CopyView | None:
         """Look up what a node last reported about its copy of a shard."""

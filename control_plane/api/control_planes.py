@@ -9,6 +9,7 @@ from control_plane.driver import ControlPlaneDriver
 from control_plane.io.node_wire import confer_answer_to_pb, confer_from_pb
 from core.errors import MalformedError
 from core.io.serve import Context
+from core.io.two_way import TwoWay
 from twinhold.v1 import control_plane_service_pb2 as pb
 from twinhold.v1 import control_plane_service_pb2_grpc as pb_grpc
 
@@ -27,17 +28,21 @@ class ControlPlaneService(pb_grpc.ControlPlaneServiceServicer):
         self._awake = awake
         self._fleet = fleet
 
-    async def Confer(
+    async def Confer(  # type: ignore[override]  # a coroutine serves a stream as well, which the stub does not know
         self, request_iterator: AsyncIterator[pb.ConferRequest], context: Context
-    ) -> AsyncIterator[pb.ConferResponse]:
+    ) -> None:
         """Take heartbeats; those that ask for an answer get it at once."""
-        first = True
-        async for beat in request_iterator:
+        way, first = TwoWay[pb.ConferRequest, pb.ConferResponse](context), True
+
+        def take(beat: pb.ConferRequest) -> None:
+            nonlocal first
             self._awake()
             answer = self._driver.confer(confer_from_pb(beat, self._fleet), first=first)
             first = False
             if answer is not None:
-                yield confer_answer_to_pb(answer)
+                way.say(confer_answer_to_pb(answer))
+
+        await way.hear(take)
 
     async def GetFleetStatus(self, request: pb.GetFleetStatusRequest, context: Context) -> pb.GetFleetStatusResponse:
         """Say how the fleet is, as this control plane knows it."""

@@ -1,13 +1,11 @@
 """NodeService's half on control planes: Register, Report, Propose, Record; the nodes serve the rest."""
 # ruff: noqa: N802 - the .proto names the methods
 
-import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import suppress
+from dataclasses import dataclass
 from typing import NoReturn
 
 import grpc
-from grpc import aio
 
 from control_plane.api.asking import answered
 from control_plane.driver import ControlPlaneDriver
@@ -23,8 +21,8 @@ from control_plane.views import LeaderView, ProposalAnswer
 from core.assignments import Assignment
 from core.errors import UnavailableError
 from core.fleet_map import Revision
-from core.io.dial import BROKEN
 from core.io.serve import Context
+from core.io.two_way import TwoWay
 from core.names import NodeId, ShardId, node_id
 from core.wire import revision_to_pb
 from twinhold.v1 import node_service_pb2 as pb
@@ -33,19 +31,17 @@ from twinhold.v1 import node_service_pb2_grpc as pb_grpc
 _RETRY_S = 0.1
 
 
+@dataclass(slots=True, eq=False)
 class _ReportStream:
-    """One node's stream; its answers may come unasked, and must not overlap."""
+    """One node's stream, and what it was told last; its answers may come unasked."""
 
-    def __init__(self, context: Context) -> None:
-        self.sequence = 0
-        self.told: tuple[LeaderView, Revision] | None = None
-        self.told_at = 0.0
-        self._context = context
-        self._turn = asyncio.Lock()
-
-    async def tell(self, response: pb.ReportResponse) -> None:
-        async with self._turn:
-            await self._context.write(response)
+    way: TwoWay[pb.ReportRequest, pb.ReportResponse]
+    node: NodeId | None = None
+    """Known from its first report on."""
+    sequence: int = 0
+    leader: LeaderView | None = None
+    revision: Revision | None = None
+    told_at: float = 0.0
 
 
 class NodeService(pb_grpc.NodeServiceServicer):
@@ -55,24 +51,31 @@ class NodeService(pb_grpc.NodeServiceServicer):
         driver: told everything.
         fleet: its id.
         awake: looks at the clock; a report must not be judged by a process that does not know that it was away.
+        now: reads this process's clock.
         quiet_s: how long a report may go without an answer when there is no news; each answer costs as much as a
             report, on both sides.
     """
 
-    def __init__(self, driver: ControlPlaneDriver, fleet: str, *, awake: Callable[[], None], quiet_s: float) -> None:
-        self._quiet_s = quiet_s
+    def __init__(
+        self,
+        driver: ControlPlaneDriver,
+        fleet: str,
+        *,
+        awake: Callable[[], None],
+        now: Callable[[], float],
+        quiet_s: float,
+    ) -> None:
         self._driver = driver
         self._awake = awake
         self._fleet = fleet
+        self._now = now
+        self._quiet_s = quiet_s
         self._streams: dict[NodeId, _ReportStream] = {}
-        self._telling: set[asyncio.Task[None]] = set()
 
     def leader_changed(self) -> None:
         """Tell every node at once, so that none asks the old leader until its next report."""
         for stream in self._streams.values():
-            telling = asyncio.ensure_future(self._tell(stream))
-            self._telling.add(telling)
-            telling.add_done_callback(self._telling.discard)
+            self._tell(stream)
 
     async def Register(self, request: pb.RegisterRequest, context: Context) -> pb.RegisterResponse:
         """Take a node's registration."""
@@ -83,20 +86,14 @@ class NodeService(pb_grpc.NodeServiceServicer):
         self, request_iterator: AsyncIterator[pb.ReportRequest], context: Context
     ) -> None:
         """Take a node's reports; a stream that ends is news, unless a newer one of the node is there already."""
-        stream = _ReportStream(context)
-        node: NodeId | None = None
+        stream = _ReportStream(TwoWay(context))
         try:
-            async for message in request_iterator:
-                self._awake()
-                report = report_from_pb(message, self._fleet)
-                node, stream.sequence = report.node, report.sequence
-                self._streams[node] = stream
-                await self._answer(stream, self._driver.reported(report))
+            await stream.way.hear(lambda message: self._reported(stream, message))
         finally:
-            if node is not None and self._streams.get(node) is stream:
-                del self._streams[node]
+            if stream.node is not None and self._streams.get(stream.node) is stream:
+                del self._streams[stream.node]
                 self._awake()
-                self._driver.report_broken(node)
+                self._driver.report_broken(stream.node)
 
     async def Propose(self, request: pb.ProposeRequest, context: Context) -> pb.ProposeResponse:
         """Write changes that primaries ask for."""
@@ -127,23 +124,30 @@ class NodeService(pb_grpc.NodeServiceServicer):
         """Refuse: nodes serve this."""
         await _nodes_serve_this(context)
 
-    async def _tell(self, stream: _ReportStream) -> None:
-        with suppress(*BROKEN, aio.BaseError):
-            await stream.tell(self._known(self._driver.leader(), stream.sequence))
+    def _reported(self, stream: _ReportStream, message: pb.ReportRequest) -> None:
+        """Take a report; most bring nothing new, and of those not every one is answered."""
+        self._awake()
+        stream.sequence = message.sequence
+        if stream.node is None or message.complete or message.observations or message.copies or message.gone:
+            report = report_from_pb(message, self._fleet)
+            self._streams[report.node], stream.node = stream, report.node
+            leader = self._driver.reported(report)
+        else:
+            leader = self._driver.still(stream.node, message.loop_lag_ms)
+        told = leader is stream.leader and self._driver.fleet_map.revision is stream.revision
+        if not told or self._now() - stream.told_at >= self._quiet_s:
+            self._tell(stream)
 
-    async def _answer(self, stream: _ReportStream, leader: LeaderView) -> None:
-        now = asyncio.get_running_loop().time()
-        news = (leader, self._driver.fleet_map.revision)
-        if news != stream.told or now - stream.told_at >= self._quiet_s:
-            stream.told, stream.told_at = news, now
-            await stream.tell(self._known(leader, stream.sequence))
-
-    def _known(self, leader: LeaderView, sequence: int) -> pb.ReportResponse:
-        return pb.ReportResponse(
-            leader=leader.leader or "",
-            term=leader.term,
-            map=revision_to_pb(self._driver.fleet_map.revision, self._fleet),
-            sequence=sequence,
+    def _tell(self, stream: _ReportStream) -> None:
+        leader, revision = self._driver.leader(), self._driver.fleet_map.revision
+        stream.leader, stream.revision, stream.told_at = leader, revision, self._now()
+        stream.way.say(
+            pb.ReportResponse(
+                leader=leader.leader or "",
+                term=leader.term,
+                map=revision_to_pb(revision, self._fleet),
+                sequence=stream.sequence,
+            )
         )
 
 

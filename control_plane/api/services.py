@@ -43,7 +43,7 @@ def add_services(
     store: AssignmentStore,
     lines: Lines,
     awake: Callable[[], None],
-    attend: Callable[[], None],
+    now: Callable[[], float],
     quiet_s: float,
 ) -> NodeService:
     """Add every service to a server that has not started yet.
@@ -54,8 +54,8 @@ def add_services(
         feed: the map.
         store: holds the audit journal.
         lines: channels to the nodes.
-        awake: looks at the clock; before every report.
-        attend: looks at the clock and at who leads; before every heartbeat of a control plane.
+        awake: looks whether this process was away; before every report, and every heartbeat of a control plane.
+        now: reads this process's clock.
         quiet_s: how long a report may go without an answer when there is no news.
 
     Returns:
@@ -64,10 +64,10 @@ def add_services(
     fleet_map = driver.fleet_map
     fleet = fleet_map.topology.fleet
     events = EventService(driver, AuditJournal(store))
-    nodes = NodeService(driver, fleet, awake=awake, quiet_s=quiet_s)
+    nodes = NodeService(driver, fleet, awake=awake, now=now, quiet_s=quiet_s)
     tenants = TenantService(fleet_map, Primaries(fleet_map, lines), events.about)
     data_centers, operations, shards = DataCenterService(driver), OperationService(driver), ShardService(driver)
-    control_planes = ControlPlaneService(driver, fleet, attend)
+    control_planes = ControlPlaneService(driver, fleet, awake)
     server.server.add_generic_rpc_handlers((map_feed.handlers(feed),))
     control_plane_service_pb2_grpc.add_ControlPlaneServiceServicer_to_server(control_planes, server.server)
     data_center_service_pb2_grpc.add_DataCenterServiceServicer_to_server(data_centers, server.server)

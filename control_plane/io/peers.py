@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 
 from grpc import aio
 
@@ -16,6 +15,7 @@ from core.io.delay import DelayLine, trip_s
 from core.io.dial import channel
 from core.io.json_log import warn
 from core.io.knock import gone
+from core.io.two_way import TwoWay
 from core.names import ControlPlaneId
 from core.timers import Timers
 from core.topology import ControlPlane, Topology
@@ -45,7 +45,7 @@ class PeerStreams:
         }
 
     def confer(self, peer: ControlPlaneId, beat: ConferView) -> None:
-        """Send a heartbeat, or lose it: one that waits for a slow stream is overtaken by the next."""
+        """Send a heartbeat; where no stream stands, the next one begins with it unless a newer one is sent by then."""
         self._streams[peer].send(beat)
 
     async def run(self, driver: ControlPlaneDriver, awake: Callable[[], None]) -> None:
@@ -53,14 +53,6 @@ class PeerStreams:
         async with asyncio.TaskGroup() as streams:
             for stream in self._streams.values():
                 streams.create_task(stream.run(driver, awake))
-
-
-@dataclass(slots=True)
-class _Open:
-    """A stream that is up, and whether the peer ever answered on it."""
-
-    call: "aio.StreamStreamCall[pb.ConferRequest, pb.ConferResponse]"
-    answered: bool = False
 
 
 class _PeerStream:
@@ -72,9 +64,12 @@ class _PeerStream:
         self._trip = trip
         self._timers = timers
         self._clock = clock
-        self._leaving = DelayLine[ConferView](clock, trip, self._ripe)
-        self._next: ConferView | None = None
-        self._filled = asyncio.Event()
+        self._leaving = DelayLine[ConferView](clock, trip, self._say)
+        self._way: TwoWay[pb.ConferResponse, pb.ConferRequest] | None = None
+        self._unsaid: ConferView | None = None
+        """The last heartbeat that found no stream; the next stream begins with it."""
+        self._answered = False
+        """Whether the peer ever answered on the stream that stands."""
 
     def send(self, beat: ConferView) -> None:
         self._leaving.put(beat)
@@ -83,7 +78,7 @@ class _PeerStream:
         line = channel(self._peer.endpoint)
         try:
             while True:
-                if await self._once(line, driver):
+                if await self._once(line, driver, awake):
                     refused = await gone(self._peer.host, self._peer.port, timers=self._timers, trip=self._trip)
                     awake()
                     driver.peer_down(self._peer.id, refused)
@@ -91,35 +86,33 @@ class _PeerStream:
         finally:
             await line.close(None)
 
-    async def _once(self, line: aio.Channel, driver: ControlPlaneDriver) -> bool:
+    async def _once(self, line: aio.Channel, driver: ControlPlaneDriver, awake: Callable[[], None]) -> bool:
         await line.channel_ready()  # a call that waited by itself would deliver a heartbeat as old as the wait
         arriving = DelayLine[ConferView](self._clock, self._trip, driver.conferred)
-        stream = _Open(pb_grpc.ControlPlaneServiceStub(line).Confer(None))
-        writing = asyncio.ensure_future(self._write(stream))
+        call = pb_grpc.ControlPlaneServiceStub(line).Confer(None)
+        self._way, self._answered = TwoWay(call), False
+        if self._unsaid is not None:
+            self._say(self._unsaid)
+
+        def take(answer: pb.ConferResponse) -> None:
+            self._answered = True
+            awake()
+            arriving.put(confer_answer_from_pb(answer))
+
         try:
             with suppress(aio.AioRpcError):
-                await self._read(stream, arriving)
+                await self._way.hear(take)
         except TwinholdError as error:
             warn("peer.malformed", peer=self._peer.id, message=error.message)
         finally:
+            self._way = None
             arriving.clear()
-            writing.cancel()
-            stream.call.cancel()
-        return stream.answered
+            call.cancel()
+        return self._answered
 
-    async def _read(self, stream: _Open, arriving: "DelayLine[ConferView]") -> None:
-        while isinstance(message := await stream.call.read(), pb.ConferResponse):
-            stream.answered = True
-            arriving.put(confer_answer_from_pb(message))
-
-    async def _write(self, stream: _Open) -> None:
-        with suppress(aio.AioRpcError, aio.UsageError, asyncio.InvalidStateError):
-            while True:
-                await self._filled.wait()
-                self._filled.clear()
-                if self._next is not None:
-                    await stream.call.write(confer_to_pb(self._next, self._fleet))
-
-    def _ripe(self, beat: ConferView) -> None:
-        self._next = beat
-        self._filled.set()
+    def _say(self, beat: ConferView) -> None:
+        if self._way is None:
+            self._unsaid = beat
+        else:
+            self._way.say(confer_to_pb(beat, self._fleet))
+            self._unsaid = None

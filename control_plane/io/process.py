@@ -1,7 +1,7 @@
 """The process of a control plane: the driver between the store, the nodes, the other control planes and the callers."""
 
 import asyncio
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine
 from pathlib import Path
 from random import Random
 
@@ -25,8 +25,8 @@ from core.timers import timers
 
 STORE_DEADLINE_S = 1.0
 """Longer than the farthest majority and a busy disk; then the outcome is Unknown, and the record is read again."""
-QUIET_PROBES = 1.8
-"""Every second report is answered, somewhat early or late."""
+QUIET_PROBES = 2.6
+"""Every second report that a leader gets is answered, and every one that a follower gets, which are half as many."""
 _GRACE_S = 0.2
 
 
@@ -42,7 +42,7 @@ async def _serve(config: ControlPlaneConfig, life: Life) -> None:
         host.driver.start()  # first: a call may come before the server's start returns
         await host.server.start(SERVICES)
         owned = [
-            _owned(host.peers.run(host.driver, host.attend), life),
+            _owned(host.peers.run(host.driver, host.jumps.check), life),
         ]
         life.ready()
         await life.over()
@@ -61,8 +61,7 @@ class _Host:
     def __init__(self, config: ControlPlaneConfig) -> None:
         topology = config.topology
         me = topology.control_plane(config.control_plane)
-        loop = asyncio.get_running_loop()
-        clock = LoopClock(loop)
+        clock = LoopClock(asyncio.get_running_loop())
         profile = timers(config.profile)
         self._me = me.id
         self._lines = Lines()
@@ -79,7 +78,7 @@ class _Host:
             lock=self._store,
             nodes=self._nodes,
             peers=self.peers,
-            tell=self._tell,
+            tell=lambda event, facts: tell(event, **facts),
         )
         self.jumps = JumpWatch(profile.jump_s, clock, self.driver.jumped)
         self._relay = MapRelay(self.driver, home=me.dc, lines=self._lines, clock=clock)
@@ -93,29 +92,14 @@ class _Host:
             store=self._store,
             lines=self._lines,
             awake=self.jumps.check,
-            attend=self.attend,
+            now=clock.now,
             quiet_s=QUIET_PROBES * profile.probe_s,
         )
-        self._loop = loop
-        self._known = LeaderView(None, 0)
-        clock.before = self.attend
+        self.driver.follow_leader(self._led)
+        clock.before = self.jumps.check
 
-    def attend(self) -> None:
-        """Look at the clock and at who leads; stands before every timer and every heartbeat."""
-        self.jumps.check()
-        self._look()
-
-    def _tell(self, event: str, facts: Mapping[str, object]) -> None:
-        tell(event, **facts)
-        if event.startswith("leader."):
-            self._loop.call_soon(self._look)
-
-    def _look(self) -> None:
+    def _led(self, now: LeaderView) -> None:
         """Keep the relay on whoever leads, and tell the nodes at once when that changes: they wait for it."""
-        now = self.driver.leader()
-        if now == self._known:
-            return
-        self._known = now
         self._relay.follow(None if now.leader == self._me else now.leader)
         self._told.leader_changed()
 

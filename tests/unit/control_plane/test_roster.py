@@ -1,6 +1,8 @@
 """What nodes told is kept as differences, and survives that this control plane stood still."""
 
-from control_plane.roster import Roster
+import pytest
+
+from control_plane.roster import News, Roster
 from control_plane.verdicts import DcLost, Known, Verdicts
 from control_plane.views import Observation, ReportView, Sight
 from core.assignments import Fence
@@ -31,3 +33,34 @@ def test_an_observer_keeps_its_vote_when_the_control_plane_stood_still() -> None
         roster.reported(report(observer, {BER: Sight.REFUSED}, complete=False), 10.1)
     judge = Verdicts(control_plane_id("ams1-cp"), FLEET, TIMERS, roster)
     assert any(isinstance(judgement, DcLost) for judgement in judge.judge(FLEET.node(BER).dc, NOBODY_LOST, 10.2))
+
+
+def test_a_report_without_news_is_a_sign_of_life_and_changes_nothing_else() -> None:
+    roster = Roster(FLEET, TIMERS, now=0.0)
+    roster.reported(report(AMS, {BER: Sight.ALIVE}, complete=True), 1.0)
+    seen = dict(roster.nodes[AMS].sees)
+    assert roster.still(AMS, 7, 1.0 + TIMERS.silence_s) == News()
+    assert roster.own_sight(AMS, 1.1 + TIMERS.silence_s) is Sight.ALIVE
+    assert (roster.nodes[AMS].sees, roster.nodes[AMS].loop_lag_ms) == (seen, 7)
+
+
+def test_a_report_without_news_is_news_after_this_control_plane_stood_still() -> None:
+    roster = Roster(FLEET, TIMERS, now=0.0)
+    roster.reported(report(AMS, {}, complete=True), 1.0)
+    roster.reset(10.0)
+    assert [roster.still(AMS, 0, at).returned for at in (10.1, 10.5)] == [True, False]
+
+
+@pytest.mark.parametrize("silent_s", [0.0, 0.9, 0.99, 1.01, 1.19, 1.2, 5.0])
+@pytest.mark.parametrize("broken", [False, True])
+@pytest.mark.parametrize("seen", [Sight.ALIVE, Sight.SUSPECT])
+def test_a_node_is_accused_when_somebody_or_this_control_plane_does_not_see_it_alive(
+    silent_s: float, broken: bool, seen: Sight
+) -> None:
+    roster = Roster(FLEET, TIMERS, now=100.0)
+    roster.reported(report(AMS, {BER: seen}, complete=True), 100.0)
+    if broken:
+        roster.broken(BER, 100.0)
+    now = 100.0 + silent_s
+    unseen = [node for node in roster.nodes if roster.own_sight(node, now) is not Sight.ALIVE]
+    assert roster.accused(now) == [node for node in roster.nodes if node in unseen or node in roster.doubted]
