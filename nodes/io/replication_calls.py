@@ -1,35 +1,21 @@
 """The two calls of ReplicationService, written as bytes: messages that wait are joined, which merges their frames."""
 
-from collections.abc import Callable
 from typing import Protocol, TypeAlias, cast
 
 from grpc import aio
 
+from core.io import two_way
 from core.names import NodeId
 from twinhold.v1 import replication_pb2 as pb
 
 Carrying: TypeAlias = pb.ReplicateRequest | pb.ReplicateResponse
 """What the main call carries frames in: requests from the side that opened it, responses from the other."""
+Way: TypeAlias = two_way.Way[Carrying, bytes]
+"""The main call, from either side."""
 
 SERVICE = pb.DESCRIPTOR.services_by_name["ReplicationService"].full_name
 ACCEPTED = "twinhold-accepted"
 """Stands in the initial metadata of a stream that was taken; a refused call has initial metadata too, but empty."""
-
-
-class Way(Protocol):
-    """The main call, from either side."""
-
-    async def hear(self, take: Callable[[Carrying], None]) -> None:
-        """Hand over what comes in, in the turn in which it comes, until the other side ends the call."""
-        ...
-
-    async def write(self, message: bytes) -> None:
-        """Send, once there is room."""
-        ...
-
-    def write_now(self, message: bytes) -> bool:
-        """Send if it can leave at once; says whether it did."""
-        ...
 
 
 class OpenedWay(Way, Protocol):
