@@ -222,7 +222,8 @@ class Desk:
     @property
     def serving(self) -> bool:
         """Say whether commands are taken now, and the state is up to date."""
-        return self._state.admits and self.replay.warm
+        p, replay = self._state, self.replay
+        return p.admits and replay.loaded and replay.ledger.applied_lsn >= p.tip.lsn
 
     def rate_per_s(self) -> int:
         """Count the writes per second, over a second at least."""

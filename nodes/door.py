@@ -37,6 +37,8 @@ class Door:
     """
 
     def __init__(self, limits: Limits, shedder: Shedder, *, clock: Clock, spawn: Spawn) -> None:
+        self.leave = shedder.leave
+        """Notes that a piece of work is over."""
         self._admission = Admission[Visitor](limits)
         self._shedder = shedder
         self._clock = clock
@@ -87,10 +89,6 @@ class Door:
             other.refuse(OverloadedError("a command took this read's place", retry_after_s=OVERLOADED_RETRY_S))
         if not self._open:
             self._open_soon()
-
-    def leave(self, work: Work) -> None:
-        """Note that a piece of work is over."""
-        self._shedder.leave(work)
 
     def subscribe(self, tenant: str) -> None:
         """Count a subscription in; raises OverloadedError."""

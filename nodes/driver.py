@@ -228,10 +228,9 @@ class NodeDriver:
 
     def read(self, tenant: str, type_url: str, body: bytes, actor: str) -> QueryOutcome | None:
         """Read as ``query`` does, when nothing has to be waited for; None: ``query`` finds out what for."""
-        self._pulse.look()
-        shard = self._tenants.get(tenant)
+        now, shard = self._pulse.look(), self._tenants.get(tenant)
         holding = None if shard is None else self._holdings.get(shard)
-        return None if holding is None else holding.desk.read(tenant, type_url, body, actor, self._clock.now())
+        return None if holding is None else holding.desk.read(tenant, type_url, body, actor, now)
 
     def subscribe(self, tenant: str, after_lsn: int | None, wake: Callable[[], None]) -> Subscription:
         """Follow a tenant's committed entries; ``wake`` is called when ``take`` has something.
@@ -413,7 +412,9 @@ class NodeDriver:
         self._journal.set_aside(holding.shard, lambda _: None)
 
     def _serving(self, tenant: str) -> Holding:
-        shard = self.shard_of(tenant)
+        shard = self._tenants.get(tenant)
+        if shard is None:
+            shard = self.shard_of(tenant)
         holding = self._holdings.get(shard)
         if holding is not None:
             return holding

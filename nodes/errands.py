@@ -94,7 +94,8 @@ class Errands:
 
 def patience_s(wait_ms: int) -> float:
     """Say how long a caller waits who gave a number of milliseconds; 0: it gave none."""
-    return min(wait_ms / 1000 or WAIT_MAX_S, WAIT_MAX_S)
+    wait_s = wait_ms / 1000
+    return wait_s if 0 < wait_s < WAIT_MAX_S else WAIT_MAX_S
 
 
 def only_part(answer: QueryAnswer, *, limit_bytes: int) -> tuple[str, bytes]:

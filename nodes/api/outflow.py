@@ -83,12 +83,13 @@ class Outflow:
         """Let what is ready leave: now, unless something left a moment ago."""
         if not self._messages or self._called or self._blocked.is_set():
             return
-        rest_s = self._written_at + PACE_S - self._now()
+        now = self._now()
+        rest_s = self._written_at + PACE_S - now
         if rest_s > 0:
             self._called = True
             self._later(rest_s, self._rested)
         else:
-            self._flush()
+            self._flush(now)
 
     async def run(self) -> None:
         """Write what the caller does not take at once, for ever."""
@@ -107,10 +108,10 @@ class Outflow:
     def _rested(self) -> None:
         self._called = False
         if not self._blocked.is_set():
-            self._flush()
+            self._flush(self._now())
 
-    def _flush(self) -> None:
-        messages, self._written_at = self._messages, self._now()
+    def _flush(self, now: float) -> None:
+        messages, self._written_at = self._messages, now
         while messages:
             if not self._write_now(messages[0].response):
                 self._blocked.set()

@@ -175,18 +175,24 @@ def _history(state: ChatState, query: pb.ReadHistory) -> Iterator[Message]:
         return iter((pb.ChatQueryAnswer(limit=limit),))
     posts = channel.posts
     end = len(posts) if before_seq == 0 else min(before_seq - 1, len(posts))
-    return _history_parts(posts[max(0, end - limit) : end], limit)
+    shown = posts[max(0, end - limit) : end]
+    return iter((_part(shown, limit),)) if sum(map(len, shown)) <= PART_BYTES else _parts(shown, limit)
 
 
-def _history_parts(posts: list[bytes], limit: int) -> Iterator[Message]:
-    part, size = pb.ChatQueryAnswer(limit=limit), 0
-    for post in posts:
+def _parts(posts: list[bytes], limit: int) -> Iterator[Message]:
+    first, size = 0, 0
+    for at, post in enumerate(posts):
         if size > PART_BYTES:
-            yield part
-            part, size = pb.ChatQueryAnswer(limit=limit), 0
-        part.posts.append(pb.Post.FromString(post))
+            yield _part(posts[first:at], limit)
+            first, size = at, 0
         size += len(post)
-    yield part
+    yield _part(posts[first:], limit)
+
+
+def _part(posts: list[bytes], limit: int) -> Message:
+    part = pb.ChatQueryAnswer(limit=limit)
+    part.posts.extend(map(pb.Post.FromString, posts))
+    return part
 
 
 def _channels(state: ChatState, asked: Asked) -> Iterator[Message]:
