@@ -21,7 +21,7 @@ from core.assignments import Assignment, Copy
 from core.errors import DamagedError, UnavailableError
 from core.names import CopyId, NodeId, ShardId
 from core.topology import Kind
-from nodes.io.journal_database import DATABASE
+from nodes.io.journal_database import DATABASE, LOG, LOG_BYTES
 from nodes.io.sqlite_journal import SqliteJournal
 from nodes.memory_journal import MemoryDisk, MemoryJournal
 from nodes.ports import CopyMeta, DiskError, Intent, Journal, Recovered, Span
@@ -682,6 +682,30 @@ class TestSqlite:
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
+    def test_no_commit_makes_the_log_longer(self, tmp_path: Path) -> None:
+        world = SqliteWorld(tmp_path)
+        log = tmp_path / LOG
+        records = chain(400, size_bytes=16_000)
+        born(world, SEVEN, records[:1])
+        assert log.stat().st_size == LOG_BYTES
+        for record in records[1:]:
+            assert all_done(world, append(world, SEVEN, [record])) == [None]
+        assert log.stat().st_size == LOG_BYTES
+        assert restarted(world)[SEVEN].tip == tip_of(records[-1])
+        world.close()
+
+    def test_a_disk_without_room_for_a_whole_log_takes_entries_all_the_same(self, tmp_path: Path) -> None:
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (LOG_BYTES // 2, before[1]))
+        try:
+            world = SqliteWorld(tmp_path)
+            assert (tmp_path / LOG).stat().st_size < LOG_BYTES // 2
+            born(world, SEVEN, chain(10))
+            world.close()
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        assert restarted_on(tmp_path)[SEVEN].tip == tip_of(chain(10)[-1])
+
     def test_records_that_a_snapshot_replaced_are_deleted_in_the_end(self, tmp_path: Path) -> None:
         world = SqliteWorld(tmp_path)
         records = chain(2000)
@@ -699,9 +723,9 @@ class TestSqlite:
         self, tmp_path_factory: pytest.TempPathFactory, place: float, bit: int, file: str
     ) -> None:
         directory = tmp_path_factory.mktemp("flip")
-        name = DATABASE if file == DATABASE else f"{DATABASE}-wal"
+        name = DATABASE if file == DATABASE else LOG
         files = _written(directory)
-        at = int(place * len(files[name]))
+        at = int(place * len(files[name].rstrip(b"\0")))
         flipped = bytearray(files[name])
         flipped[at] ^= 1 << bit
         _put_back(directory, {**files, name: bytes(flipped)})
