@@ -10,8 +10,7 @@ from typing import TypeVar
 from chaos.history import Outcome, Post, Read
 from chaos.io.recorder import Recorder
 from client.call import USUAL, Policy
-from client.io import Client
-from client.io.attempts import Body, Part
+from client.io import Body, Client, Part
 from client.io.request_ids import fresh_request_id
 from core.errors import TwinholdError, UnknownOutcomeError
 from twinhold.v1 import chat_pb2

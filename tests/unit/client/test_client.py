@@ -6,8 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from client.io import Answered, Client, Entry, connect
-from client.io.attempts import packed
+from client.io import Answered, Client, Entry, connect, packed
 from core.errors import NotFoundError, OversizedError, UnavailableError, UnknownOutcomeError
 from tests.unit.client.pocket_fleet import LEFT, RIGHT, PocketFleet
 from twinhold.v1 import chat_pb2
