@@ -1,8 +1,9 @@
 """One rhythm for everything regular in a process: it wakes once for all of it, and a wake-up costs more than that."""
 
 import asyncio
+from collections.abc import Callable
 
-from core.io.clock import LoopClock
+from core.ports import Clock, Timer
 from core.rhythm import Rhythm
 
 
@@ -14,19 +15,23 @@ class Beat:
         rhythm: the moments.
     """
 
-    def __init__(self, clock: LoopClock, rhythm: Rhythm) -> None:
+    def __init__(self, clock: Clock, rhythm: Rhythm) -> None:
         self._clock = clock
         self._rhythm = rhythm
 
     async def after(self, wait_s: float) -> None:
         """Wait until the moment nearest to ``wait_s`` from now; exactly so long where that is less than an interval."""
-        skipped = round(wait_s / self._rhythm.interval_s) - 1
-        now = self._clock.now()
-        at = now + wait_s if skipped < 0 else self._rhythm.after(now) + skipped * self._rhythm.interval_s
         reached: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        alarm = self._clock.call_at(at, lambda: None if reached.done() else reached.set_result(None))
+        alarm = self.call_after(wait_s, lambda: None if reached.done() else reached.set_result(None))
         try:
             await reached
         except asyncio.CancelledError:
             alarm.cancel()
             raise
+
+    def call_after(self, wait_s: float, callback: Callable[[], None]) -> Timer:
+        """Run ``callback`` at the moment that ``after`` would wait for."""
+        skipped = round(wait_s / self._rhythm.interval_s) - 1
+        now = self._clock.now()
+        at = now + wait_s if skipped < 0 else self._rhythm.after(now) + skipped * self._rhythm.interval_s
+        return self._clock.call_at(at, callback)

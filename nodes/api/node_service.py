@@ -14,7 +14,9 @@ from core.assignments import Fence
 from core.errors import MalformedError
 from core.io.beat import Beat
 from core.io.serve import Context
+from core.io.two_way import TwoWay
 from core.names import ShardId, node_id
+from core.ports import Timer
 from nodes.driver import NodeDriver
 from nodes.views import Order, PrepareResult, PrepareShard, TransferOrder
 from twinhold.v1 import node_service_pb2 as pb
@@ -65,17 +67,16 @@ class NodeService(pb_grpc.NodeServiceServicer):
             results=[pb.TransferResult(shard=r.shard, accepted=r.accepted, refusal=r.refusal) for r in results]
         )
 
-    async def Probe(
+    async def Probe(  # type: ignore[override]  # a coroutine serves a stream as well, which the stub does not know
         self, request_iterator: AsyncIterator[pb.ProbeRequest], context: Context
-    ) -> AsyncIterator[pb.ProbeResponse]:
+    ) -> None:
         """Give an observer signs of life."""
-        async for asked in request_iterator:
-            sequence = asked.sequence
-            yield pb.ProbeResponse(sequence=sequence)
-            while asked.interval_ms:
-                await self._beat.after(asked.interval_ms / 1000)
-                sequence += 1
-                yield pb.ProbeResponse(sequence=sequence)
+        signs = Signs(TwoWay(context), self._beat)
+        try:
+            await signs.way.hear(signs.asked)
+            await signs.over()
+        finally:
+            signs.stop()
 
     async def Register(self, request: pb.RegisterRequest, context: Context) -> pb.RegisterResponse:
         """Refuse: this is a node."""
@@ -94,6 +95,44 @@ class NodeService(pb_grpc.NodeServiceServicer):
     async def Record(self, request: pb.RecordRequest, context: Context) -> pb.RecordResponse:
         """Refuse: this is a node."""
         return await _elsewhere(context)
+
+
+class Signs:
+    """Signs of life for one observer.
+
+    Args:
+        way: its stream.
+        beat: when they are due.
+    """
+
+    def __init__(self, way: TwoWay[pb.ProbeRequest, pb.ProbeResponse], beat: Beat) -> None:
+        self.way = way
+        self._beat = beat
+        self._timer: Timer | None = None
+        self._interval_s = 0.0
+        self._sequence = 0
+
+    def asked(self, request: pb.ProbeRequest) -> None:
+        """Begin anew, as the last request says."""
+        self.stop()
+        self._sequence, self._interval_s = request.sequence, request.interval_ms / 1000
+        self._give()
+
+    async def over(self) -> None:
+        """Wait for the end of a stream whose observer asks no more: at once if nothing is due, else until cancelled."""
+        if self._interval_s > 0:
+            await asyncio.get_running_loop().create_future()
+
+    def stop(self) -> None:
+        """Give no more."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _give(self) -> None:
+        self.way.say(pb.ProbeResponse(sequence=self._sequence))
+        if self._interval_s > 0:
+            self._sequence += 1
+            self._timer = self._beat.call_after(self._interval_s, self._give)
 
 
 async def _elsewhere(context: Context) -> NoReturn:
