@@ -56,17 +56,24 @@ class Mover:
         office = self.office
         if office.frozen:
             return now + LOOK_S
+        if self.rescuing(now):
+            self._rests_until = now + REST_S
+        if not self._busy():
+            return now + 4 * LOOK_S
         for node, cancel in office.movements.abandon(office.known().holds_lost, now):
             self._send(node, [cancel])
         situation = office.situation()
         self._relieve(situation)
-        if self.rescuing(now):
-            self._rests_until = now + REST_S
         if now >= self._rests_until:
             self._plan(situation)
         self._give_out(now)
-        busy = bool(office.movements.open or office.catalog.solo_since_ms or office.shelf.all(Homecoming))
-        return now + LOOK_S if busy or running_drains(office) or self.complaints else now + 4 * LOOK_S
+        return now + LOOK_S
+
+    def _busy(self) -> bool:
+        """Say whether anything is to be moved, or is being moved."""
+        office = self.office
+        moved = office.movements.open or office.catalog.solo_since_ms or office.shelf.all(Homecoming)
+        return bool(moved or self.complaints or running_drains(office))
 
     def _plan(self, situation: Situation) -> None:
         office = self.office

@@ -3,6 +3,7 @@
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import NoReturn
 
 import grpc
@@ -88,7 +89,7 @@ class NodeService(pb_grpc.NodeServiceServicer):
         """Take a node's reports; a stream that ends is news, unless a newer one of the node is there already."""
         stream = _ReportStream(TwoWay(context))
         try:
-            await stream.way.hear(lambda message: self._reported(stream, message))
+            await stream.way.hear(partial(self._reported, stream))
         finally:
             if stream.node is not None and self._streams.get(stream.node) is stream:
                 del self._streams[stream.node]

@@ -10,6 +10,8 @@ from core.ports import Clock, Timer
 
 LOOK_RATIO = 0.4
 """Of a step that counts: how often the clock is compared when nothing else happens."""
+LATE_RATIO = 0.8
+"""Of that wait: what looks so late in it puts the next look off; setting the alarm anew each time would cost more."""
 
 
 class JumpWatch:
@@ -27,12 +29,13 @@ class JumpWatch:
         self._woke = woke
         self._seen_at = self._set_at = clock.now()
         self._timer: Timer | None = None
+        self._wait_s = LOOK_RATIO * jump_s
 
     def start(self) -> None:
         """Look at least every so often; what happens anyway, and looks, puts the next look off: it costs a wake-up."""
         self.stop()
         self._set_at = self._clock.now()
-        self._timer = self._clock.call_at(self._set_at + LOOK_RATIO * self._jump_s, self._look)
+        self._timer = self._clock.call_at(self._set_at + self._wait_s, self._look)
 
     def stop(self) -> None:
         """Look no more by itself."""
@@ -44,7 +47,7 @@ class JumpWatch:
         """Look at the clock; cheap enough to stand before every timer and every message."""
         now = self._clock.now()
         away_s, self._seen_at = now - self._seen_at, now
-        if self._timer is not None and now - self._set_at > LOOK_RATIO * self._jump_s / 2:
+        if self._timer is not None and now - self._set_at > LATE_RATIO * self._wait_s:
             self.start()
         if away_s > self._jump_s:
             self._woke(away_s)

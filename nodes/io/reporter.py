@@ -6,6 +6,7 @@ The leader is told every second probe interval, the others every fourth; what is
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from random import Random
 
 from grpc import aio
@@ -138,7 +139,7 @@ class Reporter:
         self._streams.append(stream)
         self._tell([stream])
         try:
-            await way.hear(lambda reply: self._answered(stream, reply, back))
+            await way.hear(partial(self._answered, stream, back))
         finally:
             self._streams.remove(stream)
             out.clear()
@@ -170,7 +171,7 @@ class Reporter:
             self._book.collect()
             self._collected_at = now
 
-    def _answered(self, stream: _Stream, reply: pb.ReportResponse, back: DelayLine[pb.ReportResponse]) -> None:
+    def _answered(self, stream: _Stream, back: DelayLine[pb.ReportResponse], reply: pb.ReportResponse) -> None:
         """Take an answer: it is a sign of life; what is said about the leader makes the trip where it is news."""
         known = self._control_planes
         if reply.sequence > stream.answered:
