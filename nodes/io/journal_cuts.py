@@ -53,7 +53,7 @@ def _truncate(disk: Disk, copy: CopyIndex, deed: Truncate) -> None:
     delete(disk.database, dropped)
     del copy.places[kept:]
     copy.tip = tip
-    note(disk, deed.shard)
+    note(disk, deed.shard, copy)
 
 
 def _install(disk: Disk, copy: CopyIndex, deed: Install) -> None:
@@ -69,7 +69,7 @@ def _install(disk: Disk, copy: CopyIndex, deed: Install) -> None:
         copy.tip = deed.tip
     copy.places = copy.places[len(replaced) :]
     copy.floor = deed.tip
-    note(disk, deed.shard)
+    note(disk, deed.shard, copy)
 
 
 def _install_rows(disk: Disk, deed: Install, *, gone: list[int]) -> None:

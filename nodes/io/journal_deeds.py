@@ -137,11 +137,9 @@ class Draft:
     def commit(self) -> None:
         """Make everything durable, then show it; raises sqlite3.Error."""
         dead = self.disk.index.dead[:PURGE_ROWS]
-        tables: list[tuple[str, Sequence[Sequence[object]]]] = [
-            (RECORDS, self.rows),
-            (METAS, self._meta_rows()),
-            (PARTS, self.parts),
-        ]
+        metas = self._meta_rows() if self.metas else ()
+        tables: tuple[tuple[str, Sequence[Sequence[object]]], ...]
+        tables = ((RECORDS, self.rows), (METAS, metas), (PARTS, self.parts))
         written = [(into, rows) for into, rows in tables if rows]
         if len(written) == 1 and len(written[0][1]) <= ROWS_MAX and not dead:
             insert(self.disk.database, *written[0])
@@ -150,7 +148,8 @@ class Draft:
         self._show(dead)
 
     def _append(self, deed: Append) -> DiskError | None:
-        shard, first = deed.shard, deed.records[0]
+        shard, records = deed.shard, deed.records
+        first = records[0]
         copy = self._copy(shard)
         if not copy.whole:
             return DiskError(f"shard {shard} is damaged on this disk, and takes nothing more")
@@ -161,9 +160,9 @@ class Draft:
                 f"entry {first.lsn} of shard {shard} does not follow entry {tip.lsn}, the last one on disk"
             )
         first_place = self.disk.index.next_place + len(self.rows)
-        self.rows += rows_of(first_place, shard, deed.records)
-        self.runs.append((shard, range(first_place, first_place + len(deed.records))))
-        self.tips[shard] = tip_of(deed.records[-1])
+        self.rows += rows_of(first_place, shard, records)
+        self.runs.append((shard, range(first_place, first_place + len(records))))
+        self.tips[shard] = tip_of(records[-1])
         return None
 
     def _copy(self, shard: ShardId) -> CopyIndex:
@@ -188,15 +187,14 @@ class Draft:
         index.next_place += len(self.rows)
         for shard, places in self.runs:
             index.copy(shard).places.extend(places)
-        for shard, tip in self.tips.items():
-            index.copy(shard).tip = tip
-        for shard, (version, _) in self.metas.items():
-            index.copy(shard).meta_version = version
-        for shard in self.tips.keys() | self.metas.keys():
-            note(self.disk, shard)
+        for shard in {**self.tips, **self.metas}:
+            copy = index.copy(shard)
+            copy.tip = self.tips.get(shard) or copy.tip
+            if shard in self.metas:
+                copy.meta_version = self.metas[shard][0]
+            note(self.disk, shard, copy)
 
 
-def note(disk: Disk, shard: ShardId) -> None:
+def note(disk: Disk, shard: ShardId, copy: CopyIndex) -> None:
     """Note how far a copy has come."""
-    copy = disk.index.copy(shard)
     disk.marks.note(shard, Mark(copy.tip.lsn, copy.tip.hash or NO_HASH, copy.meta_version))

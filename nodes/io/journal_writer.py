@@ -97,17 +97,24 @@ class JournalWriter:
         backlog = self._backlog
         if not backlog and not self._ended:
             self._receive(self._first())
-        self._receive_more()
-        group, size = list[Job](), 0
-        while backlog and len(group) < GROUP_MAX and size < GROUP_BYTES:
-            cuts = _is_cut(backlog[0][0])
-            if cuts and group:
-                break
-            group.append(backlog.popleft())
-            size += _size(group[-1][0])
-            if cuts:
-                break
+        while not self._queue.empty():
+            self._receive(self._queue.get_nowait())
+        if not backlog:
+            return []
+        group = [backlog.popleft()]
+        if backlog and not isinstance(group[0][0], Truncate | Install | SetAside):
+            self._fill(group, group[0][0].size_bytes)
         return group
+
+    def _fill(self, group: list[Job], size: int) -> None:
+        """Add what shares a commit with the first deed: no cut does."""
+        backlog = self._backlog
+        while backlog and len(group) < GROUP_MAX and size < GROUP_BYTES:
+            deed = backlog[0][0]
+            if isinstance(deed, Truncate | Install | SetAside):
+                break
+            size += deed.size_bytes
+            group.append(backlog.popleft())
 
     def _first(self) -> list[Job]:
         while self._disk.index.dead:
@@ -120,10 +127,6 @@ class JournalWriter:
     def _receive(self, jobs: list[Job]) -> None:
         self._backlog += jobs
         self._ended = self._ended or not jobs
-
-    def _receive_more(self) -> None:
-        while not self._queue.empty():
-            self._receive(self._queue.get_nowait())
 
     def _done_together(self, group: Sequence[Job]) -> list[DiskError | None]:
         first = group[0][0]
@@ -156,11 +159,3 @@ def _roll_back(database: sqlite3.Connection) -> None:
             database.execute("ROLLBACK")
         except sqlite3.Error:
             """A transaction that SQLite has rolled back by itself is gone already."""
-
-
-def _is_cut(deed: Deed) -> bool:
-    return isinstance(deed, Truncate | Install | SetAside)
-
-
-def _size(deed: Deed) -> int:
-    return 0 if isinstance(deed, Truncate | Install | SetAside) else deed.size_bytes
