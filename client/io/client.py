@@ -23,7 +23,7 @@ from client.io.attempts import Body, ByItself, OverSession, Part, Reading, Sessi
 from client.io.dialler import Dialler
 from client.io.map_watch import MapWatch
 from client.io.request_ids import fresh_request_id
-from client.io.running import Attempts, Running, UnderWay
+from client.io.running import Attempts, Patience, Running, UnderWay
 from client.io.subscription import Step, steps
 from core.assignments import Assignment
 from core.errors import NotFoundError, OversizedError, TwinholdError, UnavailableError, UnknownOutcomeError
@@ -109,7 +109,7 @@ class Client:
 
     def __init__(self, doors: Sequence[str], actor: str, seed: int | None, budget: RetryBudget) -> None:
         self._rng: Random = SystemRandom() if seed is None else Random(seed)
-        self._clock = LoopClock(asyncio.get_running_loop())
+        self._patience = Patience(LoopClock(asyncio.get_running_loop()))
         self._dialler = Dialler(actor)
         self._sessions = Sessions(self._dialler, self.endpoint)
         self._budget = budget
@@ -337,14 +337,14 @@ class Client:
         place = self._homes.get(tenant) or self._home(tenant)
         call: Call[Got] = Call(
             request_id,
-            deadline=self._clock.now() + timeout_s,
+            deadline=self._patience.now() + timeout_s,
             writes=writes,
             streamed=streamed,
             policy=policy,
             budget=self._budget,
             chance=self._rng.random,
         )
-        running = Running(call, how, self._clock, place.running, done)
+        running = Running(call, how, self._patience, place.running, done)
         running.start(place.target)
         return running
 

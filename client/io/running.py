@@ -1,12 +1,13 @@
 """Performs what the machine of one call decides: attempts, timers, the final answer."""
 
+from collections import deque
 from collections.abc import Callable
 from typing import Generic, Protocol, TypeVar
 
 from client.call import Abandon, Action, Call, Event, Failed, Finish, GiveUp, Moved, Send, Started, Succeeded, Target
 from core.errors import TwinholdError
 from core.machine import NEVER, Output
-from core.ports import Clock, Timer
+from core.ports import Clock
 
 Got = TypeVar("Got")
 Got_co = TypeVar("Got_co", covariant=True)
@@ -45,34 +46,83 @@ class UnderWay(Protocol):
         ...
 
 
+class Sleeper(Protocol):
+    """Whoever waits for its time."""
+
+    over: bool
+    """It need not be woken any more."""
+
+    def wake(self) -> None:
+        """Look at what time has brought; harmless when it is too early."""
+        ...
+
+
+class Patience:
+    """Wakes calls whose time has come. Hardly any is ever woken, so a call costs one entry in a queue and no timer.
+
+    Args:
+        clock: whose time it is.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self.now = clock.now
+        self._clock = clock
+        self._queue: deque[tuple[float, Sleeper]] = deque()
+        """By time, which is the order in which attempts begin: they are all given up after as long."""
+        self._ringing = False
+
+    def wake_at(self, when: float, sleeper: Sleeper) -> None:
+        """Wake a call at a time, or not at all if it is over by then."""
+        queue = self._queue
+        if queue and when < queue[-1][0]:
+            self._clock.call_at(when, sleeper.wake)
+            return
+        queue.append((when, sleeper))
+        if not self._ringing:
+            self._ringing = True
+            self._clock.call_at(when, self._ring)
+
+    def _ring(self) -> None:
+        """Wake those whose time it is, forget those that are over, and wait for the first of the others."""
+        now, queue = self.now(), self._queue
+        while queue and (queue[0][0] <= now or queue[0][1].over):
+            sleeper = queue.popleft()[1]
+            if not sleeper.over:
+                sleeper.wake()
+        self._ringing = bool(queue)
+        if queue:
+            self._clock.call_at(queue[0][0], self._ring)
+
+
 class Running(Generic[Got]):
-    """One call under way; every operation makes one, so it is without a task and without a future.
+    """One call under way; every operation makes one, so it is without a task, a future and a timer.
 
     Args:
         call: the machine.
         attempts: how its attempts are made.
-        clock: whose time it is.
+        patience: wakes it.
         among: the calls under way, this one among them from its start to its end.
         done: called once, with the answer or the error; not at all for a call that is stopped.
     """
 
-    __slots__ = ("_abandon", "_among", "_attempts", "_call", "_clock", "_done", "_timer", "_timer_at")
+    __slots__ = ("_abandon", "_among", "_attempts", "_call", "_done", "_patience", "_woken_at", "over")
 
     def __init__(
         self,
         call: Call[Got],
         attempts: Attempts[Got],
-        clock: Clock,
+        patience: Patience,
         among: set[UnderWay],
         done: Callable[[Got | TwinholdError], None],
     ) -> None:
+        self.over = False
         self._call = call
         self._attempts = attempts
-        self._clock = clock
+        self._patience = patience
         self._among = among
-        self._done: Callable[[Got | TwinholdError], None] | None = done
-        self._timer: Timer | None = None
-        self._timer_at = NEVER
+        self._done = done
+        self._woken_at = NEVER
+        """It will be woken then, or before."""
         self._abandon: Callable[[], None] | None = None
 
     def start(self, target: Target | None) -> None:
@@ -82,7 +132,7 @@ class Running(Generic[Got]):
 
     def moved(self, target: Target) -> None:
         """Hear that the map names somebody."""
-        if self._done is not None:
+        if not self.over:
             self._tell(Moved(target))
 
     def answered(self, attempt: int, answer: Got) -> None:
@@ -101,21 +151,20 @@ class Running(Generic[Got]):
 
     def stop(self) -> None:
         """Forget the call: it is over, or its caller went away."""
-        self._done = None
+        self.over = True
         self._among.discard(self)
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
         if self._abandon is not None:
             self._abandon()
             self._abandon = None
 
-    def _tell(self, event: Event[Got]) -> None:
-        self._perform(self._call.on(event, self._clock.now()))
+    def wake(self) -> None:
+        """Let the machine look at what time has brought."""
+        if not self.over:
+            self._woken_at = NEVER
+            self._perform(self._call.wake(self._patience.now()))
 
-    def _wake(self) -> None:
-        self._timer = None
-        self._perform(self._call.wake(self._clock.now()))
+    def _tell(self, event: Event[Got]) -> None:
+        self._perform(self._call.on(event, self._patience.now()))
 
     def _perform(self, output: Output[Action[Got]]) -> None:
         for action in output.actions:
@@ -130,17 +179,11 @@ class Running(Generic[Got]):
                     self._end(answer)
                 case GiveUp(error):
                     self._end(error)
-        if self._done is not None and (self._timer is None or output.wake_at != self._timer_at):
-            self._wake_at(output.wake_at)
+        if output.wake_at < self._woken_at and not self.over:
+            self._woken_at = output.wake_at
+            self._patience.wake_at(output.wake_at, self)
 
     def _end(self, outcome: Got | TwinholdError) -> None:
-        done = self._done
-        self.stop()
-        if done is not None:
-            done(outcome)
-
-    def _wake_at(self, when: float) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer_at = when
-        self._timer = None if when == NEVER else self._clock.call_at(when, self._wake)
+        if not self.over:
+            self.stop()
+            self._done(outcome)
