@@ -149,10 +149,10 @@ class ReportBook:
 
     def compose(self, page: Page, revision: Revision) -> pb.ReportRequest:
         """Write a stream's next message."""
-        complete = not page.started
+        complete = not page.started or self._lost_sight(page)
         if complete:
             page.copies, page.gone, page.told = set(self._copies), set(), {}
-        told, gone = self._taken(page)
+        told, gone = _taken(page, len(page.copies) if complete else COPIES_MAX)
         page.started = True
         page.sequence += 1
         highest = self.highest
@@ -176,14 +176,13 @@ class ReportBook:
         """Say whether a copy changed, or something is seen otherwise than this stream was told: that can't wait."""
         return bool(page.copies or page.gone) or page.told != self._sights
 
-    def _taken(self, page: Page) -> tuple[list[ShardId], list[ShardId]]:
-        """Take from a page the copies, and those that are gone, that its next message names."""
-        if not page.copies and not page.gone:
-            return [], []
-        told = sorted(page.copies) if not page.started else sorted(page.copies)[:COPIES_MAX]
-        page.copies.difference_update(told)
-        gone, page.gone = sorted(page.gone), set()
-        return told, gone
+    def _lost_sight(self, page: Page) -> bool:
+        """Say whether a stream was told of a target that is not looked at any more: only a complete message ends that.
+
+        A partner that was missed when it ceased to be one would stay missed, and its control planes would judge it at
+        every look.
+        """
+        return page.told != self._sights and not page.told.keys() <= self._sights.keys()
 
     def _news(self, page: Page) -> list[pb.Observation]:
         before, page.told = page.told, self._sights
@@ -195,3 +194,13 @@ class ReportBook:
             for target, (sight, heard_at, paired) in self._seen.items()
             if sight is not Sight.ALIVE or before.get(target) != sight
         ]
+
+
+def _taken(page: Page, copies_max: int) -> tuple[list[ShardId], list[ShardId]]:
+    """Take from a page the copies, and those that are gone, that its next message names."""
+    if not page.copies and not page.gone:
+        return [], []
+    told = sorted(page.copies)[:copies_max]
+    page.copies.difference_update(told)
+    gone, page.gone = sorted(page.gone), set()
+    return told, gone

@@ -64,3 +64,11 @@ def test_a_node_is_accused_when_somebody_or_this_control_plane_does_not_see_it_a
     now = 100.0 + silent_s
     unseen = [node for node in roster.nodes if roster.own_sight(node, now) is not Sight.ALIVE]
     assert roster.accused(now) == [node for node in roster.nodes if node in unseen or node in roster.doubted]
+
+
+def test_a_complete_report_takes_back_what_it_does_not_name() -> None:
+    roster = Roster(FLEET, TIMERS, now=0.0)
+    roster.reported(report(AMS, {BER: Sight.SILENT, FRA: Sight.ALIVE}, complete=True), 0.1)
+    assert roster.accused(0.2) == [BER]
+    roster.reported(report(AMS, {FRA: Sight.ALIVE}, complete=True), 0.3)
+    assert roster.accused(0.4) == []

@@ -163,6 +163,21 @@ def test_a_partner_whose_heartbeats_are_missed_is_reported_as_paired() -> None:
     assert not told[PROBED].paired
 
 
+def test_a_partner_that_is_one_no_longer_is_taken_back_by_a_complete_message() -> None:
+    desk = Desk()
+    page = desk.book.page()
+    desk.node.changed = [VIEW]
+    desk.node.partners = [Observation(PARTNER, desk.clock.now() - 1.3, refused=False)]
+    desk.say(page)
+    desk.node.partners = []
+    desk.book.look([(PROBED, desk.sighting)])
+    assert desk.book.stirred(page)
+    told = desk.say(page)
+    assert (told.complete, told.sequence, len(told.copies)) == (True, 2, 1)
+    assert [one.target for one in told.observations] == [PROBED]
+    assert not desk.say(page).complete
+
+
 def test_a_complaint_of_the_node_stands_at_every_copy_that_has_none() -> None:
     desk = Desk()
     page = desk.book.page()
