@@ -37,7 +37,7 @@ class Known:
 
     def holds_lost(self, owner: NodeId | ControlPlaneId) -> bool:
         """Say whether something is held lost by an open evacuation."""
-        return owner in self.lost_nodes or dc_of(owner) in self.lost_dcs
+        return owner in self.lost_nodes or (bool(self.lost_dcs) and dc_of(owner) in self.lost_dcs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,10 +197,13 @@ class Verdicts:
 
     def _reaches_most(self, observer: NodeId, known: Known) -> bool:
         """This control plane is among what it reaches, because its report came in."""
-        sees = self._roster.nodes[observer].sees
-        asked = [seen for target, seen in sees.items() if not known.holds_lost(target)]
-        alive = 1 + sum(seen.observation.sight is Sight.ALIVE for seen in asked)
-        return 2 * alive > len(asked) + 1
+        asked = alive = 1
+        anything_lost = known.lost_dcs or known.lost_nodes
+        for target, seen in self._roster.nodes[observer].sees.items():
+            if not anything_lost or not known.holds_lost(target):
+                asked += 1
+                alive += seen.observation.sight is Sight.ALIVE
+        return 2 * alive > asked
 
     def _enough(self, observers: Sequence[NodeId | ControlPlaneId], needed: int) -> bool:
         dcs = {dc_of(observer) for observer in observers}
