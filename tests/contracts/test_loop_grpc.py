@@ -9,6 +9,9 @@ from typing import Any, TypeAlias
 import grpc
 import pytest
 from grpc import aio
+from h2.config import H2Configuration
+from h2.connection import H2Connection
+from h2.events import ResponseReceived, TrailersReceived
 
 from core.io.dial import BULK_BYTES_MAX, channel
 from core.io.loop_grpc.connection import Connection
@@ -444,6 +447,28 @@ async def test_what_is_not_http2_is_hung_up_on() -> None:
     writer.write(b"GET / HTTP/1.1\r\nHost: twinhold\r\n\r\n" * 4)
     async with asyncio.timeout(WAIT_S):
         await reader.read()
+    writer.close()
+    await server.stop(0)
+
+
+async def test_headers_that_no_client_sends_get_an_ordinary_refusal() -> None:
+    port = next(PORTS)
+    server = LoopServer(_no_gate, BULK_BYTES_MAX)
+    await server.start(HOST, port)
+    reader, writer = await asyncio.open_connection(HOST, port)
+    h2 = H2Connection(
+        H2Configuration(header_encoding="utf-8", validate_outbound_headers=False, normalize_outbound_headers=False)
+    )
+    h2.initiate_connection()
+    h2.send_headers(1, [("X-Upper", " a "), (":method", "POST"), ("", "nameless"), ("te", "magic")])
+    writer.write(h2.data_to_send())
+    told: dict[str, str] = {}
+    async with asyncio.timeout(WAIT_S):
+        while "grpc-status" not in told and (received := await reader.read(65_536)):
+            for event in h2.receive_data(received):
+                if isinstance(event, ResponseReceived | TrailersReceived):
+                    told |= {str(key): str(value) for key, value in event.headers}
+    assert int(told["grpc-status"]) == grpc.StatusCode.UNIMPLEMENTED.value[0]
     writer.close()
     await server.stop(0)
 

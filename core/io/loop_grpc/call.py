@@ -146,10 +146,21 @@ class Call:
             raise failure(self._gone)
         left_s = float("inf") if opening.due_at is None else opening.due_at - asyncio.get_running_loop().time()
         headers = request_headers(opening.method, opening.line.endpoint, opening.metadata, left_s)
-        self._exchange = connection.open(headers)
-        if self._request is not None:
-            await self._in_time(self._exchange.send(opening.serialize(self._request)))
-            self._exchange.said_all()
+        if self._request is None:
+            self._exchange = connection.open(headers)
+            return
+        body = opening.serialize(self._request)
+        connection.hold()
+        try:
+            exchange = self._exchange = connection.open(headers)
+            has_left = exchange.send_now(body)
+            if has_left:
+                exchange.said_all()
+        finally:
+            connection.release()
+        if not has_left:
+            await self._in_time(exchange.send(body))
+            exchange.said_all()
 
     async def _connection(self) -> Connection:
         if self._opening.wait_for_ready:

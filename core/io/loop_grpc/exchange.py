@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import grpc
 
 from core.errors import TwinholdError
-from core.io.loop_grpc.headers import Ending, Headers, response_headers, trailers
+from core.io.loop_grpc.headers import GOOD, Ending, Headers, response_headers, trailers
 from core.io.loop_grpc.messages import Unframer, framed
 
 WAITING_BYTES_MAX = 256 * 1024
@@ -34,6 +34,14 @@ class Carrier(Protocol):
 
     def push_message(self, exchange: "Exchange", message: bytes) -> bool:
         """Send a message in one frame if there is room for it; says whether there was."""
+        ...
+
+    def hold(self) -> None:
+        """Keep back what is sent, to let it leave in one piece."""
+        ...
+
+    def release(self) -> None:
+        """Let it leave."""
         ...
 
     def push_headers(self, exchange: "Exchange", headers: Headers, *, end: bool) -> None:
@@ -146,6 +154,18 @@ class Exchange:
     def send_now(self, message: bytes) -> bool:
         """Send a message if it can leave at once, in its turn and whole; says whether it did."""
         return not self._sending and self.ending is None and self._carrier.push_message(self, message)
+
+    def answer_now(self, message: bytes) -> bool:
+        """Give the only answer and end the call well, in one piece, if it can leave at once; says whether it did."""
+        self._carrier.hold()
+        try:
+            self.say_head(response_headers(()))
+            if not self.send_now(message):
+                return False
+            self.conclude(GOOD)
+        finally:
+            self._carrier.release()
+        return True
 
     def say_head(self, headers: Headers) -> None:
         """Begin the answer; does nothing if it has begun."""

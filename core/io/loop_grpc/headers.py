@@ -82,7 +82,7 @@ def ending_of(headers: Headers) -> Ending:
 
 def metadata_of(headers: Headers) -> Metadata:
     """Read what callers and services put in; gRPC's own headers are left out."""
-    return tuple((key, _read(key, value)) for key, value in headers if key[0] != ":" and key not in _OWN)
+    return tuple((key, _read(key, value)) for key, value in headers if key[:1] != ":" and key not in _OWN)
 
 
 def timeout_of(headers: Headers) -> float | None:

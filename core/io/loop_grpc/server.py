@@ -139,7 +139,7 @@ class LoopServer:
                 None,
             )
             if bare is None:
-                raise _AbortError(Ending(grpc.StatusCode.UNIMPLEMENTED, f"there is no method {path}"))
+                raise _AbortError(Ending(grpc.StatusCode.UNIMPLEMENTED, f"there is no method {path!r}"))
             self._found[path] = self._gate(path, bare)
         return self._found[path]
 
@@ -203,6 +203,12 @@ class LoopContext:
         if not exchange.send_now(body):
             await exchange.send(body)
 
+    async def answer(self, message: Any) -> None:
+        """Send the only answer; the call has ended with it if it could leave at once."""
+        body = self.serialize(message)
+        if not self._exchange.answer_now(body):
+            await self._exchange.send(body)
+
     def write_now(self, message: Any) -> bool:
         """Send an answer, but not the first one, if it can leave at once; False: ``write`` must wait for room."""
         return self._exchange.said_head and self._exchange.send_now(self.serialize(message))
@@ -235,4 +241,4 @@ async def _handled(handler: Any, context: LoopContext) -> None:
         else:
             await method(request, context)
     else:
-        await context.write(await (handler.stream_unary or handler.unary_unary)(request, context))
+        await context.answer(await (handler.stream_unary or handler.unary_unary)(request, context))
