@@ -86,13 +86,10 @@ class Ledger:
         self._apps = apps
         self._window = window
         self._state = state or LedgerState()
+        self.applied_lsn = self._state.lsn
+        """The last entry that the state holds."""
         self.loaded_bytes = self._state.written_bytes
         """Of the entries in the state that it started from."""
-
-    @property
-    def applied_lsn(self) -> int:
-        """The last entry that the state holds."""
-        return self._state.lsn
 
     @property
     def written_bytes(self) -> int:
@@ -173,6 +170,7 @@ class Ledger:
         recorded = Recorded(lsn, entry.at_ms, entry.body_hash, entry.app, entry.answer)
         known.retries.add(entry.actor, entry.request_id, recorded, self._window)
         held.lsn, held.at_ms = lsn, entry.at_ms
+        self.applied_lsn = lsn
 
     def ask(self, tenant: str, type_url: str, body: bytes, actor: str) -> Iterator[tuple[str, bytes]]:
         """Answer a query in parts (type URL, bytes), from the state as it is at the call.
