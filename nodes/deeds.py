@@ -16,6 +16,7 @@ from nodes.pair_events import (
     Event,
     FindPlace,
     HandOver,
+    Hasten,
     InstallSnapshot,
     MetaSaved,
     Note,
@@ -94,9 +95,11 @@ class Deeds:
         match action:
             case Send(peer, message, bulk):
                 self._world.turn.send(peer, message, bulk=bulk)
-            case Persist(records, cuts):
+            case Persist(records, cuts, quiet):
                 durable = self._then(Durable(records[-1].lsn, cuts))
-                self._world.journal.append(self._state.shard, records, durable)
+                self._world.journal.append(self._state.shard, records, durable, quiet=quiet)
+            case Hasten():
+                self._world.journal.hasten()
             case _:
                 self._deeds[type(action)](action)
 

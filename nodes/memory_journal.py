@@ -90,7 +90,10 @@ class MemoryJournal:
         disk.locked = True
         self._disk = disk
         self._later = later
-        self._waiting: list[tuple[Deed, Done]] = []
+        self._waiting: list[tuple[Deed, Done, bool]] = []
+        self._untold: list[tuple[Done, DiskError | None]] = []
+        """Durable or refused, and nobody was told yet: all of them quiet, or about to be told."""
+        self._hasty = False
         self._alive = True
         self._failing: tuple[str, bool] | None = None
 
@@ -111,11 +114,11 @@ class MemoryJournal:
             keep: so many of the waiting deeds had reached the disk, though nobody was told.
             tear: the next one had too, in part: if it is an append, its last record is torn.
         """
-        for deed, _ in self._waiting[:keep]:
+        for deed, _, _ in self._waiting[:keep]:
             deed()
         torn = self._waiting[keep : keep + 1] if tear else []
         before = {shard: shelf.tip.lsn for shard, shelf in self._disk.shelves.items()}
-        for deed, _ in torn:
+        for deed, _, _ in torn:
             deed()
             self._tear(before)
         self.close()
@@ -146,9 +149,15 @@ class MemoryJournal:
         progress.damage = progress.damage or self._snapshot_damage(shard)
         return progress.recovered(shelf.meta or CopyMeta(self.fresh_copy_id(shard), progress.tip.generation))
 
-    def append(self, shard: ShardId, records: Sequence[Record], done: Done) -> None:
+    def append(self, shard: ShardId, records: Sequence[Record], done: Done, *, quiet: bool) -> None:
         """Add records after the last one."""
-        self._do(partial(self._append, shard, tuple(records)), done)
+        self._do(partial(self._append, shard, tuple(records)), done, quiet=quiet)
+
+    def hasten(self) -> None:
+        """Tell of everything that was asked for so far as soon as it is durable."""
+        self._hasty = bool(self._waiting)
+        if self._untold:
+            self._later(self._tell)
 
     def save_meta(self, shard: ShardId, meta: CopyMeta, done: Done) -> None:
         """Replace the copy's meta."""
@@ -213,20 +222,27 @@ class MemoryJournal:
         """Name the copy that a new journal of this shard would be."""
         return copy_id(self._disk.disk_id, len(self._disk.asides.get(shard, ())) + 1)
 
-    def _do(self, deed: Deed, done: Done) -> None:
+    def _do(self, deed: Deed, done: Done, *, quiet: bool = False) -> None:
         if not self._waiting:
             self._later(self._sync)
-        self._waiting.append((deed, done))
+        self._waiting.append((deed, done, quiet))
 
     def _sync(self) -> None:
         if not self._alive:
             return
         group, self._waiting = self._waiting, []
         error, kept = self._refusal()
-        outcomes = [deed() for deed, _ in group] if kept else [None] * len(group)
-        for (_, done), outcome in zip(group, outcomes, strict=True):
+        outcomes = [error or outcome for outcome in ([deed() for deed, _, _ in group] if kept else [None] * len(group))]
+        self._untold += [(done, outcome) for (_, done, _), outcome in zip(group, outcomes, strict=True)]
+        hasty, self._hasty = self._hasty, False
+        if hasty or any(outcomes) or not all(quiet for _, _, quiet in group):
+            self._tell()
+
+    def _tell(self) -> None:
+        untold, self._untold = self._untold, []
+        for done, outcome in untold:
             if self._alive:
-                done(error or outcome)
+                done(outcome)
 
     def _refusal(self) -> tuple[DiskError | None, bool]:
         """Say whether the group fails, and whether it reaches the disk."""

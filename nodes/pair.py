@@ -143,6 +143,7 @@ class Pair:
         p.changes += 1
         pair_commit.advance(p, now)
         if p.owner:
+            p.hasten()
             pair_join.keep_asking(p, now)
             pair_commit.spread_news(p, now)
         pair_change.pursue(p, now)

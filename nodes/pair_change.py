@@ -46,6 +46,7 @@ def adopt(p: CopyState, decided: Assignment, now: float, *, boot: int = 0) -> No
     if role is Role.PRIMARY and not owned:
         p.restarted = False
         p.note("switchover.admitting", boottime_s=now)
+    p.hasten()  # Perhaps nobody else is waited for any more.
     _meet(p, left, now, known=owned)
 
 

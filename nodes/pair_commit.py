@@ -23,7 +23,7 @@ def flush(p: CopyState, now: float) -> None:
     records, p.fresh = tuple(p.fresh), []
     if p.news_at == NEVER:
         _look_at_next_beat(p, now)
-    p.persist(records)
+    p.persist(records, quiet=bool(p.others()))
     for peer in p.peers.values():
         if peer.mode is Mode.LIVE:
             stream(p, peer, records, now)
@@ -90,6 +90,8 @@ def acknowledged(p: CopyState, node: NodeId, ack: Ack, now: float) -> bool:
     if peer is None or not p.owner or not p.rules.counts(ack.gen, p.gen) or ack.lsn <= peer.acked:
         return False
     peer.acked, peer.moved_at = min(ack.lsn, p.tip.lsn), now
+    if peer.acked > p.durable_lsn:
+        p.hasten()
     if peer.mode is Mode.CATCHUP and peer.acked >= peer.sent.lsn:
         feed(p, peer, now)
     return True

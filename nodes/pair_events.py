@@ -164,10 +164,17 @@ Event: TypeAlias = (
 
 @dataclass(frozen=True, slots=True)
 class Persist:
-    """Append these entries; then tell ``Durable`` with the last lsn and ``cuts``."""
+    """Append these entries; then tell ``Durable`` with the last lsn and ``cuts``, at once unless ``quiet``."""
 
     records: tuple[Record, ...]
     cuts: int
+    quiet: bool
+    """Others must hold them too, so that nobody waits for this disk alone: it may be told of after ``Hasten``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hasten:
+    """Somebody waits for this disk now: tell ``Durable`` of everything as soon as it is so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,6 +276,7 @@ class Note:
 
 Action: TypeAlias = (
     Persist
+    | Hasten
     | SaveMeta
     | Truncate
     | InstallSnapshot

@@ -167,7 +167,7 @@ def _append(p: CopyState, records: tuple[Record, ...]) -> None:
     p.hello = 0
     for record in records:
         p.extend(record)
-    p.persist(records)
+    p.persist(records, quiet=False)
 
 
 def _install(p: CopyState, tip: Tip, parts: tuple[bytes, ...]) -> None:

@@ -12,7 +12,7 @@ from core.names import NodeId, ShardId
 from core.rhythm import Rhythm
 from core.timers import Timers
 from nodes.frames import ShardMessage
-from nodes.pair_events import Action, HandOver, Note, Persist, Propose, SaveMeta, Send
+from nodes.pair_events import Action, HandOver, Hasten, Note, Persist, Propose, SaveMeta, Send
 from nodes.pair_rules import Rules
 from nodes.ports import CopyMeta, Intent, Span
 from nodes.records import EMPTY, Generation, Record, Tip, following, tip_of
@@ -271,9 +271,14 @@ class CopyState:
         self.fresh.append(record)
         return record.lsn
 
-    def persist(self, records: tuple[Record, ...]) -> None:
-        """Write entries."""
-        self.actions.append(Persist(records, self.cuts))
+    def persist(self, records: tuple[Record, ...], *, quiet: bool) -> None:
+        """Write entries; ``quiet``: whoever waits for them waits for others too, and hastens this disk then."""
+        self.actions.append(Persist(records, self.cuts, quiet))
+
+    def hasten(self) -> None:
+        """Ask to be told at once how far the disk is, if it is behind."""
+        if self.durable_lsn < self.tip.lsn:
+            self.actions.append(Hasten())
 
     def trim(self) -> None:
         """Forget old entries in memory; never one that is not on disk."""

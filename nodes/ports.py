@@ -88,8 +88,18 @@ class Journal(Protocol):
         """The same for one shard, after a DiskError; None: there is no such copy."""
         ...
 
-    def append(self, shard: ShardId, records: Sequence[Record], done: Callable[[DiskError | None], None]) -> None:
-        """Add records after the last one; commits are grouped across all shards of the node."""
+    def append(
+        self, shard: ShardId, records: Sequence[Record], done: Callable[[DiskError | None], None], *, quiet: bool
+    ) -> None:
+        """Add records after the last one; commits are grouped across all shards of the node.
+
+        ``quiet``: nobody waits for it alone, so that it wakes nobody: ``done`` is called before that of the next deed
+        that is not quiet, after ``hasten``, or when the disk refuses.
+        """
+        ...
+
+    def hasten(self) -> None:
+        """Tell of everything that was asked for so far as soon as it is durable, quiet or not: somebody waits now."""
         ...
 
     def save_meta(self, shard: ShardId, meta: CopyMeta, done: Callable[[DiskError | None], None]) -> None:

@@ -33,6 +33,8 @@ class Append:
 
     shard: ShardId
     records: tuple[Record, ...]
+    quiet: bool
+    """Nobody waits for it alone."""
 
     @property
     def size_bytes(self) -> int:

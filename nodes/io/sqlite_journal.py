@@ -99,9 +99,13 @@ class SqliteJournal:
         copy = self._index.copies.get(shard)
         return None if copy is None else self._scanner.one(shard, self._rows(copy, copy.floor.lsn))
 
-    def append(self, shard: ShardId, records: Sequence[Record], done: Done) -> None:
+    def append(self, shard: ShardId, records: Sequence[Record], done: Done, *, quiet: bool) -> None:
         """Add records after the last one."""
-        self._writer.add(Append(shard, tuple(records)), done)
+        self._writer.add(Append(shard, tuple(records), quiet), done)
+
+    def hasten(self) -> None:
+        """Tell of everything that was asked for so far as soon as it is durable."""
+        self._writer.hasten()
 
     def save_meta(self, shard: ShardId, meta: CopyMeta, done: Done) -> None:
         """Replace the copy's meta."""

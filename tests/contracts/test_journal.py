@@ -7,6 +7,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -197,8 +198,8 @@ def all_done(world: World, *deeds: Deed) -> list[DiskError | None]:
     return answers
 
 
-def append(world: World, shard: ShardId, records: Sequence[Record]) -> Deed:
-    return lambda done: world.journal.append(shard, records, done)
+def append(world: World, shard: ShardId, records: Sequence[Record], *, quiet: bool = False) -> Deed:
+    return lambda done: world.journal.append(shard, records, done, quiet=quiet)
 
 
 def save_meta(world: World, shard: ShardId, meta: CopyMeta) -> Deed:
@@ -257,7 +258,7 @@ def test_what_is_done_is_read_back_before_and_after_a_restart(world: World) -> N
 
 def test_nothing_shows_before_it_is_durable(world: World) -> None:
     answers: list[DiskError | None] = []
-    world.journal.append(SEVEN, chain(2), answers.append)
+    append(world, SEVEN, chain(2))(answers.append)
     assert answers == []
     while not answers:
         world.calls.get(timeout=PATIENCE_S)()
@@ -269,10 +270,58 @@ def test_deeds_of_many_shards_are_answered_in_the_order_in_which_they_came(world
     records = chain(3)
     for number in range(90):
         shard, record = ShardId(number % 30), records[number // 30]
-        world.journal.append(shard, [record], lambda error, number=number: order.append(number))  # type: ignore[misc]  # mypy can't infer a lambda with a default
+        append(world, shard, [record], quiet=number % 3 > 0)(lambda error, number=number: order.append(number))  # type: ignore[misc]  # mypy can't infer a lambda with a default
+    world.journal.hasten()
     while len(order) < 90:
         world.calls.get(timeout=PATIENCE_S)()
     assert order == list(range(90))
+
+
+def test_a_quiet_deed_is_told_of_when_somebody_waits(world: World) -> None:
+    answers: list[DiskError | None] = []
+    born(world, NINE, chain(1))
+    append(world, SEVEN, chain(2), quiet=True)(answers.append)
+    until = time.monotonic() + PATIENCE_S
+    while held(world, SEVEN) != chain(2):
+        assert time.monotonic() < until, "it never became durable"
+        if not world.calls.empty():
+            world.calls.get()()
+    while not world.calls.empty():
+        world.calls.get()()
+    assert answers == []
+    world.journal.hasten()
+    assert answers == [], "a journal must not answer inside the call"
+    while not answers:
+        world.calls.get(timeout=PATIENCE_S)()
+    assert answers == [None]
+
+
+def test_a_quiet_deed_that_somebody_waits_for_before_it_is_done_is_told_of_at_once(world: World) -> None:
+    answers: list[DiskError | None] = []
+    append(world, SEVEN, chain(2), quiet=True)(answers.append)
+    world.journal.hasten()
+    while not answers:
+        world.calls.get(timeout=PATIENCE_S)()
+    assert answers == [None]
+
+
+def test_a_quiet_deed_is_told_of_before_a_later_one(world: World) -> None:
+    told: list[str] = []
+    append(world, SEVEN, chain(2), quiet=True)(lambda _: told.append("quiet"))
+    append(world, NINE, chain(2))(lambda _: told.append("not quiet"))
+    while len(told) < 2:
+        world.calls.get(timeout=PATIENCE_S)()
+    assert told == ["quiet", "not quiet"]
+
+
+def test_a_quiet_deed_that_the_disk_refuses_is_told_of_at_once(world: World) -> None:
+    born(world, SEVEN, chain(1))
+    answers: list[DiskError | None] = []
+    with world.refusing():
+        append(world, SEVEN, chain(2)[1:], quiet=True)(answers.append)
+        while not answers:
+            world.calls.get(timeout=PATIENCE_S)()
+    assert isinstance(answers[0], DiskError)
 
 
 def test_a_read_takes_at_least_one_record_and_then_keeps_to_its_limit(world: World) -> None:
@@ -518,8 +567,8 @@ class TestMemory:
         records = chain(4)
         born(world, SEVEN, records[:2])
         answers: list[DiskError | None] = []
-        world.memory.append(SEVEN, records[2:3], answers.append)
-        world.memory.append(SEVEN, records[3:], answers.append)
+        append(world, SEVEN, records[2:3])(answers.append)
+        append(world, SEVEN, records[3:])(answers.append)
         world.memory.crash(keep=keep, tear=tear)
         found = restarted(world)[SEVEN]
         while not world.calls.empty():
@@ -551,7 +600,8 @@ for shard in (SEVEN, NINE):
     journal.save_meta(shard, CopyMeta(journal.fresh_copy_id(shard), FIRST), lambda error: None)
 for record in chain(5000):
     for shard in (SEVEN, NINE):
-        journal.append(shard, [record], lambda error, shard=shard, lsn=record.lsn: print(shard, lsn, error, flush=True))
+        told = lambda error, shard=shard, lsn=record.lsn: print(shard, lsn, error, flush=True)
+        journal.append(shard, [record], told, quiet=False)
     if record.lsn % 7 == 0:
         calls.get()()
 while True:

@@ -19,6 +19,7 @@ from nodes.pair_events import (
     Durable,
     Event,
     Flush,
+    Hasten,
     Heard,
     Jumped,
     MapRecord,
@@ -200,6 +201,46 @@ def test_a_write_is_committed_when_disk_and_standby_have_it() -> None:
     assert b.pair.state.commit_lsn < lsn
     b.on(Durable(lsn, 0))
     assert b.pair.state.commit_lsn == lsn
+
+
+def hastened(actions: list[Action]) -> bool:
+    return Hasten() in actions
+
+
+@pytest.mark.parametrize(
+    ("assignment", "quiet"), [pytest.param(SYNC, True, id="sync"), pytest.param(SOLO, False, id="alone")]
+)
+def test_only_a_disk_that_nobody_waits_for_alone_may_be_silent(assignment: Assignment, quiet: bool) -> None:
+    b = serving(assignment)
+    b.write()
+    written = [action for action in b.done if isinstance(action, Persist)]
+    assert [action.quiet for action in written] == [quiet]
+
+
+def test_a_standbys_disk_is_never_silent() -> None:
+    b = bench(B, SYNC)
+    records = entries(1)
+    b.hear(A, Append(SHARD, GEN, EMPTY, tuple(records), 0))
+    assert [action.quiet for action in b.done if isinstance(action, Persist)] == [False]
+
+
+def test_an_ack_that_comes_before_the_own_disk_hastens_it() -> None:
+    b = serving()
+    b.slow = True
+    lsn = b.write()
+    assert hastened(b.hear(B, Ack(SHARD, b.pair.state.gen, lsn)))
+    b.on(Durable(lsn, 0))
+    b.write()
+    b.on(Durable(lsn + 1, 0))
+    assert not hastened(b.hear(B, Ack(SHARD, b.pair.state.gen, lsn + 1)))
+
+
+def test_a_disk_is_asked_how_far_it_is_at_the_next_beat_and_when_nobody_else_is_waited_for() -> None:
+    b = serving()
+    b.slow = True
+    b.write()
+    assert hastened(b.wake(b.now + TIMERS.heartbeat_s))
+    assert hastened(b.on(MapRecord(replace(SOLO, epoch=5))))
 
 
 @pytest.mark.parametrize(
