@@ -216,10 +216,10 @@ class Holding:
 
     def _wake(self) -> None:
         self._timer, self._timer_at = None, NEVER
-        self.wake()
+        self._run(self.pair.beat(self._world.look()))
 
     def wake(self) -> None:
-        """Let the machine look at what time has brought."""
+        """Let the machine look at everything that time may have brought, the silence of its peers included."""
         self._run(self.pair.wake(self._world.look()))
 
     def _rebuild(self) -> None:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from core.assignments import Copy, Fence
-from core.machine import Output
+from core.machine import NEVER, Output
 from core.names import NodeId
 from core.rhythm import Rhythm
 from core.timers import Timers
@@ -51,6 +51,7 @@ from nodes.pair_events import (
 from nodes.pair_rules import Rules, lease_granted_s
 from nodes.pair_state import CopyState, Leases, Mode
 from nodes.ports import Recovered
+from nodes.records import following
 from nodes.views import CopyView, Role
 
 WAKE_GAP_S = 0.001
@@ -91,6 +92,8 @@ class Pair:
             commit_lsn=recovered.floor.lsn,
             complaint=recovered.damage or complaint,
         )
+        self._look_at = NEVER
+        """When time alone may bring more than news: as of the last event that was not an ordinary write's."""
 
     def start(self, now: float) -> Output[Action]:
         """Take up the role that the disk remembers; a primary raises its boot number before anything is sent.
@@ -137,6 +140,16 @@ class Pair:
                 peer.mode, peer.ask = Mode.ASKED, p.number()
         return p.owner
 
+    def beat(self, now: float) -> Output[Action]:
+        """Let time pass; tell the news only, when all is committed and no other time has come."""
+        p = self.state
+        settled = p.commit_lsn == p.tip.lsn and p.joining is None and not p.meta.intents
+        if not settled or now >= self._look_at:
+            return self.wake(now)
+        pair_commit.spread_news(p, now)
+        actions, p.actions = tuple(p.actions), []
+        return Output(actions, min(p.news_at, self._look_at))
+
     def wake(self, now: float) -> Output[Action]:
         """Let time pass."""
         p = self.state
@@ -153,7 +166,12 @@ class Pair:
 
     def admit(self, body: bytes) -> int:
         """Take a decided entry and return its lsn; it is written and sent at the next event."""
-        return self.state.admit(body)
+        p = self.state
+        assert p.admits, f"shard {p.shard}: an entry was decided by a copy that does not serve"
+        record = following(p.tip, p.meta.seen, body)
+        p.extend(record)
+        p.fresh.append(record)
+        return record.lsn
 
     def order(self, event: Ordered, now: float) -> tuple[str, Output[Action]]:
         """Take an order of the leader; returns why not, or nothing, and what to do."""
@@ -219,11 +237,13 @@ class Pair:
     def _output(self, now: float) -> Output[Action]:
         p = self.state
         actions, p.actions = tuple(p.actions), []
-        return Output(actions, max(self._wake_at(now), now + WAKE_GAP_S))
+        self._look_at = self._due_at(now)
+        return Output(actions, max(min(p.news_at, self._look_at), now + WAKE_GAP_S))
 
-    def _wake_at(self, now: float) -> float:
+    def _due_at(self, now: float) -> float:
+        """Say when there may be something to do although nothing happens, news apart."""
         p = self.state
-        at = min(p.news_at, p.reading_at + p.retry_s())
+        at = p.reading_at + p.retry_s()
         if not p.owner:
             return at
         if p.restarted or p.role is Role.PROMOTED:

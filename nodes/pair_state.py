@@ -15,13 +15,14 @@ from nodes.frames import ShardMessage
 from nodes.pair_events import Action, HandOver, Hasten, Note, Persist, Propose, SaveMeta, Send
 from nodes.pair_rules import Rules
 from nodes.ports import CopyMeta, Intent, Span
-from nodes.records import EMPTY, Generation, Record, Tip, following, tip_of
+from nodes.records import EMPTY, Generation, Record, Tip, tip_of
 from nodes.views import Order, Role
 
 RECENT_RECORDS = 512
 """Durable entries kept in memory beyond those not yet durable: whoever lags less needs no disk read."""
 OUTWARD = (Send, Propose, HandOver)
 """Deeds that others see."""
+HASTEN = Hasten()
 OWNERS = (Role.PRIMARY, Role.DRAINED, Role.PROMOTED)
 FOLLOWERS = (Role.STANDBY, Role.LEARNER)
 
@@ -263,14 +264,6 @@ class CopyState:
         self.recent.append(record)
         self.tip = tip_of(record)
 
-    def admit(self, body: bytes) -> int:
-        """Take a decided entry: it stands at the returned lsn, and is written and sent at the next Flush."""
-        assert self.admits, f"shard {self.shard}: an entry was decided by a copy that does not serve"
-        record = following(self.tip, self.gen, body)
-        self.extend(record)
-        self.fresh.append(record)
-        return record.lsn
-
     def persist(self, records: tuple[Record, ...], *, quiet: bool) -> None:
         """Write entries; ``quiet``: whoever waits for them waits for others too, and hastens this disk then."""
         self.actions.append(Persist(records, self.cuts, quiet))
@@ -278,7 +271,7 @@ class CopyState:
     def hasten(self) -> None:
         """Ask to be told at once how far the disk is, if it is behind."""
         if self.durable_lsn < self.tip.lsn:
-            self.actions.append(Hasten())
+            self.actions.append(HASTEN)
 
     def trim(self) -> None:
         """Forget old entries in memory; never one that is not on disk."""

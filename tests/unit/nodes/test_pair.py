@@ -279,6 +279,19 @@ def test_news_of_a_commit_goes_with_the_next_heartbeat_and_asks_for_no_answer() 
     assert len(follower.sent(Ack)) == acks
 
 
+def test_a_beat_tells_the_news_alone_unless_something_else_is_due() -> None:
+    b = serving()
+    b.hear(B, Ack(SHARD, b.pair.state.gen, b.write()))
+    b.ties.heard = b.now - 5
+    output = b.pair.beat(b.pair.state.news_at)
+    assert [type(action) for action in output.actions] == [Send]
+    b.slow = True
+    b.write()
+    b.now = b.pair.state.news_at
+    found = b.pair.beat(b.now).actions
+    assert [type(action) for action in found] == [Hasten, Propose]
+
+
 def test_news_waits_for_no_beat_when_another_entry_brings_it() -> None:
     b = serving()
     b.hear(B, Ack(SHARD, b.pair.state.gen, b.write()))
