@@ -172,9 +172,9 @@ class ControlPlaneDriver:
         self._heard(view.node, self._roster.reported(view, self._clock.now()))
         return self._led
 
-    def still(self, node: NodeId, loop_lag_ms: int) -> LeaderView:
-        """Take a report that differs in nothing from the one before it on its stream."""
-        self._heard(node, self._roster.still(node, loop_lag_ms, self._clock.now()))
+    def still(self, node: NodeId, loop_lag_ms: int, *, trip_s: float) -> LeaderView:
+        """Take a report that differs in nothing from the one before it on its stream, ``trip_s`` before it is due."""
+        self._heard(node, self._roster.still(node, loop_lag_ms, self._clock.now() + trip_s))
         return self._led
 
     def report_broken(self, node: NodeId) -> None:

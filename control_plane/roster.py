@@ -99,13 +99,19 @@ class Roster:
         presence.disk_id, presence.loop_lag_ms = view.disk_id, view.loop_lag_ms
         return News(self._observe(presence, view, now), self._copies(presence, view), returned)
 
-    def still(self, node: NodeId, loop_lag_ms: int, now: float) -> News:
-        """Take a report that differs in nothing from the one before it on its stream: nearly all of an idle fleet's."""
+    def still(self, node: NodeId, loop_lag_ms: int, heard_at: float) -> News:
+        """Take a report that differs in nothing from the one before it on its stream: nearly all of an idle fleet's.
+
+        Args:
+            node: whose.
+            loop_lag_ms: as it says.
+            heard_at: when it has made, or would have made, its trip.
+        """
         presence = self.nodes.get(node)
         if presence is None:
             return NO_NEWS
         returned = presence.reports == 0 or presence.broken_at is not None
-        presence.heard_at, presence.broken_at, presence.loop_lag_ms = now, None, loop_lag_ms
+        presence.heard_at, presence.broken_at, presence.loop_lag_ms = heard_at, None, loop_lag_ms
         presence.reports += 1
         return RETURNED if returned else NO_NEWS
 
@@ -195,7 +201,7 @@ class Roster:
         returned = presence.reports == 0 or presence.process_id != process_id or presence.broken_at is not None
         if presence.process_id != process_id:
             presence.copies.clear()
-        presence.heard_at, presence.broken_at, presence.process_id = now, None, process_id
+        presence.heard_at, presence.broken_at, presence.process_id = max(now, presence.heard_at), None, process_id
         presence.reports += 1
         return returned
 

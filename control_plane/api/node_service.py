@@ -39,6 +39,8 @@ class _ReportStream:
     way: TwoWay[pb.ReportRequest, pb.ReportResponse]
     node: NodeId | None = None
     """Known from its first report on."""
+    trip_s: float = 0.0
+    """One way."""
     sequence: int = 0
     leader: LeaderView | None = None
     revision: Revision | None = None
@@ -53,6 +55,7 @@ class NodeService(pb_grpc.NodeServiceServicer):
         fleet: its id.
         awake: looks at the clock; a report must not be judged by a process that does not know that it was away.
         now: reads this process's clock.
+        trips_s: one way from each node: a report without news is not held for its trip, but counts from its end.
         quiet_s: how long a report may go without an answer when there is no news; each answer costs as much as a
             report, on both sides.
     """
@@ -64,12 +67,14 @@ class NodeService(pb_grpc.NodeServiceServicer):
         *,
         awake: Callable[[], None],
         now: Callable[[], float],
+        trips_s: Mapping[NodeId, float],
         quiet_s: float,
     ) -> None:
         self._driver = driver
         self._awake = awake
         self._fleet = fleet
         self._now = now
+        self._trips_s = trips_s
         self._quiet_s = quiet_s
         self._streams: dict[NodeId, _ReportStream] = {}
 
@@ -131,10 +136,11 @@ class NodeService(pb_grpc.NodeServiceServicer):
         stream.sequence = message.sequence
         if stream.node is None or message.complete or message.observations or message.copies or message.gone:
             report = report_from_pb(message, self._fleet)
-            self._streams[report.node], stream.node = stream, report.node
+            stream.node, stream.trip_s = report.node, self._trips_s.get(report.node, 0.0)
+            self._streams[report.node] = stream
             leader = self._driver.reported(report)
         else:
-            leader = self._driver.still(stream.node, message.loop_lag_ms)
+            leader = self._driver.still(stream.node, message.loop_lag_ms, trip_s=stream.trip_s)
         told = leader is stream.leader and self._driver.fleet_map.revision is stream.revision
         if not told or self._now() - stream.told_at >= self._quiet_s:
             self._tell(stream)

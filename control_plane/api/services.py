@@ -14,8 +14,10 @@ from control_plane.io.lines import Lines
 from control_plane.io.primaries import Primaries
 from control_plane.ports import AssignmentStore
 from core.io import map_feed
+from core.io.delay import trip_s
 from core.io.map_feed import MapFeed
 from core.io.serve import Server
+from core.names import DcId
 from twinhold.v1 import (
     control_plane_service_pb2_grpc,
     data_center_service_pb2_grpc,
@@ -44,6 +46,7 @@ def add_services(
     lines: Lines,
     awake: Callable[[], None],
     now: Callable[[], float],
+    home: DcId,
     quiet_s: float,
 ) -> NodeService:
     """Add every service to a server that has not started yet.
@@ -56,6 +59,7 @@ def add_services(
         lines: channels to the nodes.
         awake: looks whether this process was away; before every report, and every heartbeat of a control plane.
         now: reads this process's clock.
+        home: the data center in which this control plane stands.
         quiet_s: how long a report may go without an answer when there is no news.
 
     Returns:
@@ -64,7 +68,8 @@ def add_services(
     fleet_map = driver.fleet_map
     fleet = fleet_map.topology.fleet
     events = EventService(driver, AuditJournal(store))
-    nodes = NodeService(driver, fleet, awake=awake, now=now, quiet_s=quiet_s)
+    trips_s = {node.id: trip_s(fleet_map.topology, home, node.dc) for node in fleet_map.topology.nodes}
+    nodes = NodeService(driver, fleet, awake=awake, now=now, trips_s=trips_s, quiet_s=quiet_s)
     tenants = TenantService(fleet_map, Primaries(fleet_map, lines), events.about)
     data_centers, operations, shards = DataCenterService(driver), OperationService(driver), ShardService(driver)
     control_planes = ControlPlaneService(driver, fleet, awake)

@@ -93,6 +93,7 @@ class _Host:
             lines=self._lines,
             awake=self.jumps.check,
             now=clock.now,
+            home=me.dc,
             quiet_s=QUIET_PROBES * profile.probe_s,
         )
         self.driver.follow_leader(self._led)

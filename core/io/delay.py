@@ -58,6 +58,11 @@ class DelayLine(Generic[Item]):
         if due < self._rings_at:
             self._ring_at(due)
 
+    @property
+    def idle(self) -> bool:
+        """Say whether nothing is on its way."""
+        return not self._held
+
     def clear(self) -> None:
         """Lose what is on its way."""
         self._held.clear()

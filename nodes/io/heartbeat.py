@@ -36,14 +36,14 @@ class Watched:
         self._chance = chance
         self._answered = False
 
-    def heard(self) -> None:
-        """Take a sign of life off its stream: it counts from when it would have made the whole trip.
+    def heard(self, trips: int = 1) -> None:
+        """Take a sign of life off its stream: it counts from when it would have made its trip, or both ways.
 
         Nothing waits for that moment: what is asked for is when silence began, and a timer for every sign of life was
         a fifth of what an idle node woke for.
         """
         self._answered = True
-        self.sighting.heard(self._clock.now() + self._trip)
+        self.sighting.heard(self._clock.now() + trips * self._trip)
 
     async def look(self, once: Callable[[], Awaitable[None]]) -> None:
         """Run ``once``, which opens the stream and carries it until it breaks, again and again until cancelled."""

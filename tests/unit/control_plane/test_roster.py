@@ -44,6 +44,16 @@ def test_a_report_without_news_is_a_sign_of_life_and_changes_nothing_else() -> N
     assert (roster.nodes[AMS].sees, roster.nodes[AMS].loop_lag_ms) == (seen, 7)
 
 
+def test_silence_counts_from_the_end_of_the_trip_of_a_report_without_news() -> None:
+    roster = Roster(FLEET, TIMERS, now=0.0)
+    roster.reported(report(AMS, {}, complete=True), 1.0)
+    roster.still(AMS, 0, 2.1)  # comes at 2.0, from 100 ms away
+    roster.reported(report(AMS, {BER: Sight.SUSPECT}, complete=False), 2.05)  # was sent before it
+    assert roster.lives(AMS, 2.0)
+    assert roster.own_sight(AMS, 2.09 + TIMERS.silence_s) is not Sight.SILENT
+    assert roster.own_sight(AMS, 2.11 + TIMERS.silence_s) is Sight.SILENT
+
+
 def test_a_report_without_news_is_news_after_this_control_plane_stood_still() -> None:
     roster = Roster(FLEET, TIMERS, now=0.0)
     roster.reported(report(AMS, {}, complete=True), 1.0)
