@@ -74,7 +74,8 @@ class Desk:
         moved = p.commit_lsn > self.waiting.writers.released_lsn and (self.pair.answers or not p.owner)
         if moved:
             self.waiting.writers.release(p.commit_lsn)
-            self.tell_subscribers()
+            for subscription in self._subscriptions:
+                subscription.moved()
         if self.waiting.readers:
             self.answer_readers()
         return moved
@@ -304,11 +305,6 @@ class Desk:
     def _unsubscribe(self, subscription: Subscription) -> None:
         if subscription in self._subscriptions:
             self._subscriptions.remove(subscription)
-
-    def tell_subscribers(self) -> None:
-        """Wake whoever has read everything so far."""
-        for subscription in self._subscriptions:
-            subscription.moved()
 
     def _later(self, why: str) -> UnavailableError:
         return UnavailableError(f"shard {self.shard} {why}: retry", retry_after_s=RETRY_AFTER_S, shard=self.shard)

@@ -20,7 +20,6 @@ from nodes.frames import (
     Decided,
     Hello,
     Invite,
-    ShardMessage,
     SnapshotAck,
     SnapshotPart,
     Stale,
@@ -117,8 +116,20 @@ class Pair:
         p = self.state
         if p.fresh and type(event) is not Durable:
             pair_commit.flush(p, now)
-        changes = p.changes
-        if _of_a_write(p, event, now) and changes == p.changes and p.joining is None and not p.meta.intents:
+        changes, of_a_write = p.changes, True
+        match event:
+            case Flush():
+                pass  # Whatever comes next flushes first.
+            case Durable():
+                _durable(p, event, now)
+            case Heard(peer, Append() as entries):
+                pair_follow.entries(p, peer, entries, now)
+            case Heard(peer, Ack() as ack):
+                pair_commit.acknowledged(p, peer, ack, now)
+            case _:
+                of_a_write = False
+                _EVENTS[type(event)](p, event, now)
+        if of_a_write and changes == p.changes and p.joining is None and not p.meta.intents:
             # It is looked at by the next beat; every other time to wake up was told before.
             actions, p.actions = tuple(p.actions), []
             return Output(actions, p.news_at)
@@ -257,35 +268,10 @@ def _learner(p: CopyState) -> NodeId | None:
     return next((i.learner.node for i in p.meta.intents if i.learner is not None), None)
 
 
-def _of_a_write(p: CopyState, event: Event, now: float) -> bool:
-    """Take an event; says whether it is one that every write is made of."""
-    match event:
-        case Flush():
-            return True  # Whatever comes next flushes first.
-        case Durable():
-            _durable(p, event, now)
-            return True
-        case Heard(peer, message):
-            return _heard(p, peer, message, now)
-        case _:
-            _EVENTS[type(event)](p, event, now)
-            return False
-
-
-def _heard(p: CopyState, peer: NodeId, message: ShardMessage, now: float) -> bool:
-    match message:
-        case Append():
-            pair_follow.entries(p, peer, message, now)
-            return True
-        case Ack():
-            if pair_commit.acknowledged(p, peer, message, now):
-                pair_commit.advance(p, now)
-            return True
-        case _:
-            handler = _MESSAGES.get(type(message))
-            if handler is not None:
-                handler(p, peer, message, now)
-            return False
+def _heard(p: CopyState, event: Heard, now: float) -> None:
+    handler = _MESSAGES.get(type(event.message))
+    if handler is not None:
+        handler(p, event.peer, event.message, now)
 
 
 def _durable(p: CopyState, event: Durable, now: float) -> None:
@@ -363,6 +349,7 @@ _EVENTS: Mapping[type, Callable[[CopyState, object, float], None]] = {
     MetaSaved: _of(MetaSaved, _meta_saved),
     Cut: _of(Cut, lambda p, event, _: pair_follow.was_cut(p, event)),
     CutMismatch: _of(CutMismatch, _mismatch),
+    Heard: _of(Heard, _heard),
     LinkUp: _of(LinkUp, _link_up),
     LinkDown: _of(LinkDown, _link_down),
     MapRecord: _of(MapRecord, lambda p, event, now: pair_change.learn(p, event.assignment, now)),

@@ -84,17 +84,17 @@ def tail_read(p: CopyState, event: TailRead, now: float) -> None:
         stream(p, peer, event.records, now, bulk=True)
 
 
-def acknowledged(p: CopyState, node: NodeId, ack: Ack, now: float) -> bool:
-    """Count an ack: of this very generation, from whoever we asked to follow; says whether it told anything new."""
+def acknowledged(p: CopyState, node: NodeId, ack: Ack, now: float) -> None:
+    """Count an ack: of this very generation, from whoever we asked to follow; what is committed may grow by it."""
     peer = p.peers.get(node)
     if peer is None or not p.owner or not p.rules.counts(ack.gen, p.gen) or ack.lsn <= peer.acked:
-        return False
+        return
     peer.acked, peer.moved_at = min(ack.lsn, p.tip.lsn), now
     if peer.acked > p.durable_lsn:
         p.hasten()
     if peer.mode is Mode.CATCHUP and peer.acked >= peer.sent.lsn:
         feed(p, peer, now)
-    return True
+    advance(p, now)
 
 
 def advance(p: CopyState, now: float) -> None:
