@@ -30,6 +30,8 @@ class Sighting:
 
     heard_at: float
     refused: bool = False
+    beats: int = QUIET_BEATS
+    """Probe intervals between two signs of life when all is quiet."""
 
     def heard(self, now: float) -> None:
         """Take a sign of life."""
@@ -44,8 +46,8 @@ class Sighting:
         self.heard_at, self.refused = now, False
 
     def sight(self, now: float, timers: Timers) -> Sight:
-        """Judge; signs of life come every second probe interval when all is quiet."""
-        return judged(now - self.heard_at, refused=self.refused, beat_s=QUIET_BEATS * timers.probe_s, timers=timers)
+        """Judge by how long nothing was heard, and whether the target refuses."""
+        return judged(now - self.heard_at, refused=self.refused, beat_s=self.beats * timers.probe_s, timers=timers)
 
 
 def judged(silent_s: float, *, refused: bool, beat_s: float, timers: Timers) -> Sight:

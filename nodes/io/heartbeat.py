@@ -10,7 +10,7 @@ from core.io.dial import BROKEN
 from core.io.knock import gone
 from core.ports import Clock
 from core.timers import Timers
-from nodes.sighting import Sighting
+from nodes.sighting import QUIET_BEATS, Sighting
 
 BACKOFF_S = (0.05, 0.3)
 
@@ -25,10 +25,21 @@ class Watched:
         timers: how silence and refusal are judged.
         clock: this process's clock.
         chance: jitter.
+        beats: probe intervals between two signs of life.
     """
 
-    def __init__(self, host: str, port: int, *, trip: float, timers: Timers, clock: Clock, chance: Random) -> None:
-        self.sighting = Sighting(clock.now())
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        *,
+        trip: float,
+        timers: Timers,
+        clock: Clock,
+        chance: Random,
+        beats: int = QUIET_BEATS,
+    ) -> None:
+        self.sighting = Sighting(clock.now(), beats=beats)
         self._address = (host, port)
         self._trip = trip
         self._timers = timers

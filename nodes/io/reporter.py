@@ -31,7 +31,7 @@ UNANSWERED_MAX = 16
 """Messages that may be on their way to a control plane; a frozen one gets no more."""
 RECORD_VERSION = 1
 FOLLOWER_BEATS = 4
-"""Without news, a control plane that does not lead hears of this node only so often."""
+"""Without news, a control plane that does not lead hears of this node only so often, and each answers only so often."""
 
 
 @dataclass(slots=True, eq=False)
@@ -95,6 +95,7 @@ class Reporter:
                 timers=timers,
                 clock=clock,
                 chance=chance,
+                beats=FOLLOWER_BEATS,
             )
             for one in control_planes.all
         }

@@ -20,6 +20,11 @@ def test_silence_is_judged_by_its_length(silent_s: float, sight: Sight) -> None:
     assert Sighting(0.0).sight(silent_s, DEFAULT) is sight
 
 
+@pytest.mark.parametrize(("silent_s", "sight"), [(1.19, Sight.ALIVE), (1.2, Sight.SILENT)])
+def test_who_is_heard_less_often_is_not_suspect_between_two_signs_of_life(silent_s: float, sight: Sight) -> None:
+    assert Sighting(0.0, beats=4).sight(silent_s, DEFAULT) is sight
+
+
 def test_a_refusal_needs_no_silence() -> None:
     sighting = Sighting(5.0)
     sighting.gone()
