@@ -50,6 +50,8 @@ class JournalWriter:
         """The thread's own: taken from the queue, not done yet."""
         self._answers: deque[tuple[list[Job], list[DiskError | None]]] = deque()
         """Done, and the loop has not been told yet."""
+        self._settling = False
+        """The loop's own: it will look for answers in its next turn."""
         self._ended = False
         self._waiting = 0
         self._added = self._committed = 0
@@ -83,8 +85,7 @@ class JournalWriter:
     def hasten(self) -> None:
         """Tell of all deeds so far as soon as they are done; from the loop's thread."""
         self._hasty = self._added
-        if self._answers:
-            self._call_soon(self._settle)
+        self._settle_soon()
 
     def close(self) -> None:
         """Do what is queued, then end the thread."""
@@ -156,13 +157,18 @@ class JournalWriter:
         failed = _guarded(draft.commit, self._disk.database)
         return [refusal or failed for refusal in refused]
 
+    def _settle_soon(self) -> None:
+        if self._answers and not self._settling:
+            self._settling = True
+            self._call_soon(self._settle)
+
     def _settle(self) -> None:
         """Give the answers of one turn, in the order of the deeds; the others follow in turns of their own."""
+        self._settling = False
         if not self._answers:
             return
         group, outcomes = self._answers.popleft()
-        if self._answers:
-            self._call_soon(self._settle)
+        self._settle_soon()
         self._waiting -= len(group)
         for (_, done), outcome in zip(group, outcomes, strict=True):
             done(outcome)
