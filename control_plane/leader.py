@@ -243,11 +243,10 @@ class Leader:
         self.again()
 
     def _behind(self, shard: ShardId, fence: Fence) -> bool:
-        if not self._catalog.knows(shard):
-            return False
         record = self._catalog.get(shard)
-        learnt = self._world.fleet_map.topology.geography_of_shard(shard).id in self._learnt
-        return learnt and (record is None or fence > record.fence)
+        if not self._catalog.knows(shard) or (record is not None and fence <= record.fence):
+            return False
+        return self._world.fleet_map.topology.geography_of_shard(shard).id in self._learnt
 
     def _learn(self, decided: Iterable[Assignment]) -> None:
         changed = self._catalog.learn(decided, self._world.clock.wall_ms())

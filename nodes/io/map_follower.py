@@ -36,9 +36,9 @@ SILENCE_S = 3.0
 BACKOFF_S = (0.05, 0.3)
 AVOID_S = 1.0
 """After a failure at the leader, others are asked for so long."""
-SAVE_EVERY_S = 3.0
-"""A failover brings a hundred steps in a second, each of which would be a whole map written by every node; a node that
-starts with a map that is so much older is as safe as with any (C8)."""
+SAVE_AFTER_S = (2.0, 4.0)
+"""From a change until the map is written with all that came meanwhile: a failover brings many steps in a second, and
+leaves no time for a file per node. A node that starts with a map that is so much older is as safe as with any (C8)."""
 
 
 class MapFollower:
@@ -115,9 +115,9 @@ class MapFollower:
         """Write the map to disk whenever it changed, at a bounded pace, until cancelled."""
         while True:
             await self._dirty.wait()
+            await asyncio.sleep(self._chance.uniform(*SAVE_AFTER_S))
             self._dirty.clear()
             await self.save()
-            await asyncio.sleep(SAVE_EVERY_S)
 
     async def save(self) -> None:
         """Write the map to disk now."""
