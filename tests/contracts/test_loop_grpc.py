@@ -439,52 +439,49 @@ async def _answer(call: Awaitable[bytes]) -> bytes:
     return await call
 
 
-async def test_what_is_not_http2_is_hung_up_on() -> None:
+@asynccontextmanager
+async def _bare() -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    """Run a server, and talk to it in bytes."""
     port = next(PORTS)
     server = LoopServer(_no_gate, BULK_BYTES_MAX)
     await server.start(HOST, port)
     reader, writer = await asyncio.open_connection(HOST, port)
-    writer.write(b"GET / HTTP/1.1\r\nHost: twinhold\r\n\r\n" * 4)
-    async with asyncio.timeout(WAIT_S):
-        await reader.read()
+    yield reader, writer
     writer.close()
     await server.stop(0)
+
+
+async def test_what_is_not_http2_is_hung_up_on() -> None:
+    async with _bare() as (reader, writer):
+        writer.write(b"GET / HTTP/1.1\r\nHost: twinhold\r\n\r\n" * 4)
+        async with asyncio.timeout(WAIT_S):
+            await reader.read()
 
 
 async def test_headers_that_no_client_sends_get_an_ordinary_refusal() -> None:
-    port = next(PORTS)
-    server = LoopServer(_no_gate, BULK_BYTES_MAX)
-    await server.start(HOST, port)
-    reader, writer = await asyncio.open_connection(HOST, port)
-    h2 = H2Connection(
-        H2Configuration(header_encoding="utf-8", validate_outbound_headers=False, normalize_outbound_headers=False)
-    )
-    h2.initiate_connection()
-    h2.send_headers(1, [("X-Upper", " a "), (":method", "POST"), ("", "nameless"), ("te", "magic")])
-    writer.write(h2.data_to_send())
-    told: dict[str, str] = {}
-    async with asyncio.timeout(WAIT_S):
-        while "grpc-status" not in told and (received := await reader.read(65_536)):
-            for event in h2.receive_data(received):
-                if isinstance(event, ResponseReceived | TrailersReceived):
-                    told |= {str(key): str(value) for key, value in event.headers}
-    assert int(told["grpc-status"]) == grpc.StatusCode.UNIMPLEMENTED.value[0]
-    writer.close()
-    await server.stop(0)
+    async with _bare() as (reader, writer):
+        h2 = H2Connection(
+            H2Configuration(header_encoding="utf-8", validate_outbound_headers=False, normalize_outbound_headers=False)
+        )
+        h2.initiate_connection()
+        h2.send_headers(1, [("X-Upper", " a "), (":method", "POST"), ("", "nameless"), ("te", "magic")])
+        writer.write(h2.data_to_send())
+        told: dict[str, str] = {}
+        async with asyncio.timeout(WAIT_S):
+            while "grpc-status" not in told and (received := await reader.read(65_536)):
+                for event in h2.receive_data(received):
+                    if isinstance(event, ResponseReceived | TrailersReceived):
+                        told |= {str(key): str(value) for key, value in event.headers}
+        assert int(told["grpc-status"]) == grpc.StatusCode.UNIMPLEMENTED.value[0]
 
 
 async def test_a_ping_is_answered_with_its_own_bytes_and_a_malformed_one_is_hung_up_on() -> None:
-    port = next(PORTS)
-    server = LoopServer(_no_gate, BULK_BYTES_MAX)
-    await server.start(HOST, port)
-    reader, writer = await asyncio.open_connection(HOST, port)
-    writer.write(PREFACE + SETTINGS + PING + b"who are?")
-    async with asyncio.timeout(WAIT_S):
-        await reader.readuntil(PONG + b"who are?")
-        writer.write(bytes((0, 0, 7)) + PING[3:] + b"too few")
-        await reader.read()
-    writer.close()
-    await server.stop(0)
+    async with _bare() as (reader, writer):
+        writer.write(PREFACE + SETTINGS + PING + b"who are?")
+        async with asyncio.timeout(WAIT_S):
+            await reader.readuntil(PONG + b"who are?")
+            writer.write(bytes((0, 0, 7)) + PING[3:] + b"too few")
+            await reader.read()
 
 
 async def test_a_peer_that_falls_silent_is_asked_whether_it_is_there_and_given_up() -> None:
