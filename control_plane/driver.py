@@ -206,7 +206,7 @@ class ControlPlaneDriver:
             else:
                 done({a.shard: a for a in records_in(answer, partitions) if a.shard in wanted})
 
-        self._store.read(partitions, answered)
+        self._store.read(partitions, answered, shards=wanted)
 
     # The map.
 

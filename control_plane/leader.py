@@ -33,6 +33,8 @@ PLACE_AGAIN_S = 1.0
 PLACE_ANYWAY_S = 15.0
 """How long the first placement waits for all nodes of a geography to register."""
 LOOK_AGAIN_S = 0.002
+READ_AFTER_S = 0.3
+"""How soon after taking over the geographies' records are read: a verdict, if there is one to give, comes before."""
 PLAN_AGAIN_S = 0.05
 """How soon after one look the next one may be; verdicts and rescues are looked at sooner than plans."""
 
@@ -196,6 +198,7 @@ class Leader:
             self.desk.look()
         if now >= self._place_at:
             self._place(office, now)
+        self._read_on(now)
         self._arm(max(now + LOOK_AGAIN_S, min(wake_at, self._plan_at, self._place_at)))
 
     def _arrived(self) -> None:
@@ -217,6 +220,7 @@ class Leader:
             self._freeze(f"the store belongs to fleet {identity[0]}, not to {office.topology.fleet}")
         for presence in office.roster.nodes.values():
             self.mover.heard(presence.node, presence.copies.values())
+        self._compare_copies(office)
         self.guard.take_over()
         term = f"controlPlanes/{office.me}"
         self._audit("leader.took_over", term, acted=True, reasons=(f"term {self.term}",))
@@ -235,18 +239,37 @@ class Leader:
             held = self._catalog.get(record.shard)
             if held is not None and record.fence < held.fence:
                 self._memory.suspect(record.shard, held.fence)
+        if not fresh:
+            return
         self._learn(records)
+        self._compare_copies(office)
+        self.again()
+
+    def _read_on(self, now: float) -> None:
+        """Read the geographies' records: all at once if nothing is known, else by and by while no shard waits.
+
+        They are a thousand and more to carry and to compare, and who takes over after a loss has something to do first.
+        """
+        assert self._opened_at is not None, "reading goes on after opening"
+        if not len(self._catalog):
+            self._reader.read_geographies()
+        elif now >= self._opened_at + READ_AFTER_S and not self.guard.rescuing(now):
+            self._reader.read_next()
+
+    def _compare_copies(self, office: Office) -> None:
+        """Look for copies that stand above our records: a step was not heard here, or the store was restored."""
         for presence in office.roster.nodes.values():
             for copy in presence.copies.values():
                 if self._behind(copy.shard, copy.fence):
                     self._memory.suspect(copy.shard, copy.fence)
-        self.again()
 
     def _behind(self, shard: ShardId, fence: Fence) -> bool:
         record = self._catalog.get(shard)
-        if not self._catalog.knows(shard) or (record is not None and fence <= record.fence):
-            return False
-        return self._world.fleet_map.topology.geography_of_shard(shard).id in self._learnt
+        if record is not None:
+            return fence > record.fence
+        return (
+            self._catalog.knows(shard) and self._world.fleet_map.topology.geography_of_shard(shard).id in self._learnt
+        )
 
     def _learn(self, decided: Iterable[Assignment]) -> None:
         changed = self._catalog.learn(decided, self._world.clock.wall_ms())

@@ -5,7 +5,7 @@ travel on clocks, so a call may be slow, lost on the way there (never happened),
 caller does not know), or arrive after its caller has given up on it.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
@@ -101,10 +101,12 @@ class Vault:
         written: list[Applied | Refused] = [self._write_row(shelf, partition, row) for row in rows]
         return (*written, *(_write_doc(shelf, doc) for doc in docs))
 
-    def read(self, partitions: Sequence[Partition] | None) -> Mapping[Partition, PartitionState]:
-        """Copy partitions out; one that was never written is empty, with term 0."""
+    def read(
+        self, partitions: Sequence[Partition] | None, shards: Collection[ShardId] | None = None
+    ) -> Mapping[Partition, PartitionState]:
+        """Copy partitions, or some records of them, out; one that was never written is empty, with term 0."""
         wanted = sorted(self._shelves, key=_order) if partitions is None else partitions
-        return {partition: _state(self._shelves.get(partition, _Shelf())) for partition in wanted}
+        return {partition: _state(self._shelves.get(partition, _Shelf()), shards) for partition in wanted}
 
     def raise_term(self, term: int) -> WriteAnswer:
         """Take the fleet partition over; only a higher term than the present one does."""
@@ -228,10 +230,17 @@ class MemoryStore:
         sent_rows, sent_docs = tuple(rows), tuple(docs)
         self._trips.start([partition], lambda: self._vault.write(partition, term, sent_rows, sent_docs), done)
 
-    def read(self, partitions: Sequence[Partition] | None, done: Callable[[ReadAnswer], None]) -> None:
-        """Read partitions; None: all that exist."""
+    def read(
+        self,
+        partitions: Sequence[Partition] | None,
+        done: Callable[[ReadAnswer], None],
+        *,
+        shards: Collection[ShardId] | None = None,
+    ) -> None:
+        """Read partitions, or some records of them; None: all that exist."""
         wanted = None if partitions is None else tuple(partitions)
-        self._trips.start(self._vault.rules.touched(wanted), lambda: self._vault.read(wanted), done)
+        named = None if shards is None else frozenset(shards)
+        self._trips.start(self._vault.rules.touched(wanted), lambda: self._vault.read(wanted, named), done)
 
     def raise_term(self, term: int, done: Callable[[WriteAnswer], None]) -> None:
         """Take the fleet partition over."""
@@ -282,9 +291,10 @@ def _write_doc(shelf: _Shelf, doc: Doc) -> Applied | Refused:
     return judged
 
 
-def _state(shelf: _Shelf) -> PartitionState:
-    assignments = sorted(shelf.assignments.values(), key=lambda assignment: assignment.shard)
-    docs = sorted(shelf.docs.values(), key=lambda doc: doc.key)
+def _state(shelf: _Shelf, shards: Collection[ShardId] | None) -> PartitionState:
+    found = [a for a in shelf.assignments.values() if shards is None or a.shard in shards]
+    assignments = sorted(found, key=lambda assignment: assignment.shard)
+    docs = sorted(shelf.docs.values(), key=lambda doc: doc.key) if shards is None else []
     return PartitionState(shelf.term, (*assignments,), (*docs,))
 
 

@@ -3,7 +3,7 @@
 The guarantees C1 to C10 of PROTOCOL.md section 2 are the contract; ``tests/contracts`` holds every adapter to them.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
@@ -106,8 +106,17 @@ class AssignmentStore(Protocol):
         """
         ...
 
-    def read(self, partitions: Sequence[Partition] | None, done: Callable[[ReadAnswer], None]) -> None:
-        """Read partitions linearizably; None: all that exist."""
+    def read(
+        self,
+        partitions: Sequence[Partition] | None,
+        done: Callable[[ReadAnswer], None],
+        *,
+        shards: Collection[ShardId] | None = None,
+    ) -> None:
+        """Read partitions linearizably; None: all that exist.
+
+        ``shards``, at least one: only their records in these partitions, and no docs.
+        """
         ...
 
     def raise_term(self, term: int, done: Callable[[WriteAnswer], None]) -> None:

@@ -1,8 +1,8 @@
 """Reads what a new leader must know from the store, and watches whether the store has forgotten something (C10).
 
 The fleet's own partition counts only when it was read under the new term: whatever the leader before wrote is then in
-it. Each geography's records are read beside it; until they are there the leader goes by its map, which compare-and-set
-makes safe.
+it. Each geography's records are read when there is time; until they are there the leader goes by its map, which
+compare-and-set makes safe.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -32,13 +32,23 @@ class Reader:
     identity: tuple[str, int] | None = None
     geographies: dict[GeographyId, Sequence[Assignment]] = field(default_factory=dict)
     over: bool = False
+    _asked: set[GeographyId] = field(default_factory=set)
 
     def start(self) -> None:
-        """Ask for everything at once."""
+        """Ask for the fleet's records, and whose store it is."""
         self._read_fleet()
         self._identify()
+
+    def read_geographies(self) -> None:
+        """Ask for every geography's records at once."""
         for geography in self.topology.geographies:
-            self._read_geography(geography.id)
+            self._ask(geography.id)
+
+    def read_next(self) -> None:
+        """Ask for the records of the next geography, once the one before is there."""
+        missing = [one.id for one in self.topology.geographies if one.id not in self.geographies]
+        if missing and not self._asked - self.geographies.keys():
+            self._ask(missing[0])
 
     def _read_fleet(self) -> None:
         self.store.read([FLEET], self._fleet_read)
@@ -63,6 +73,11 @@ class Reader:
             self.arrived()
 
         self.store.identity(answered)
+
+    def _ask(self, geography: GeographyId) -> None:
+        if geography not in self._asked:
+            self._asked.add(geography)
+            self._read_geography(geography)
 
     def _read_geography(self, geography: GeographyId) -> None:
         partitions = partitions_in(self.topology, geography)
@@ -106,7 +121,7 @@ class Memory:
 
     def _read(self, partition: Partition) -> None:
         asked = dict(self._suspects[partition])
-        self.store.read([partition], lambda answer: self._compare(partition, asked, answer))
+        self.store.read([partition], lambda answer: self._compare(partition, asked, answer), shards=asked)
 
     def _compare(self, partition: Partition, asked: Mapping[ShardId, Fence], answer: ReadAnswer) -> None:
         """Only fences that were known before the read began are compared with it."""

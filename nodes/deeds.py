@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Protocol, TypeVar
 
+from core.assignments import Assignment
 from core.errors import DamagedError
 from core.names import NodeId
 from core.ports import Done
@@ -155,10 +156,12 @@ class Deeds:
 
         self._world.turn.propose(a.proposal, done)
 
-    def _read_record(self, _: ReadRecord) -> None:
-        self._world.turn.read(
-            self._state.shard, lambda found: None if self._over else self._host.feed(RecordRead(found))
-        )
+    def _read_record(self, action: ReadRecord) -> None:
+        def done(found: Assignment | None) -> None:
+            if not self._over:
+                self._host.feed(RecordRead(action.number, found))
+
+        self._world.turn.read(self._state.shard, done)
 
     def _find_place(self, a: FindPlace) -> None:
         found = self._world.journal.tip_at(self._state.shard, a.lsn)

@@ -147,6 +147,8 @@ class Pair:
         p = self.state
         if p.owner:
             p.thawed = True
+            if p.reading:
+                p.reading, p.read_at = 0, 0.0
             for peer in p.peers.values():
                 peer.mode, peer.ask = Mode.ASKED, p.number()
         return p.owner
@@ -171,8 +173,8 @@ class Pair:
             pair_join.keep_asking(p, now)
             pair_commit.spread_news(p, now)
         pair_change.pursue(p, now)
-        if now >= p.reading_at + p.retry_s():
-            pair_change.want_record(p, now)
+        if now >= p.read_at:
+            pair_change.want_record(p)
         return self._output(now)
 
     def admit(self, body: bytes) -> int:
@@ -254,7 +256,7 @@ class Pair:
     def _due_at(self, now: float) -> float:
         """Say when there may be something to do although nothing happens, news apart."""
         p = self.state
-        at = p.reading_at + p.retry_s()
+        at = p.read_at
         if not p.owner:
             return at
         if p.restarted or p.role is Role.PROMOTED:
@@ -353,7 +355,7 @@ _EVENTS: Mapping[type, Callable[[CopyState, object, float], None]] = {
     LinkUp: _of(LinkUp, _link_up),
     LinkDown: _of(LinkDown, _link_down),
     MapRecord: _of(MapRecord, lambda p, event, now: pair_change.learn(p, event.assignment, now)),
-    RecordRead: _of(RecordRead, lambda p, event, now: pair_change.record_read(p, event.assignment, now)),
+    RecordRead: _of(RecordRead, pair_change.record_read),
     ProposalAnswered: _of(ProposalAnswered, pair_change.answered),
     Jumped: _of(Jumped, pair_change.jumped),
     PlaceFound: _of(PlaceFound, pair_join.place_found),

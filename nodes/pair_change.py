@@ -13,7 +13,16 @@ from core.names import NodeId
 from nodes.control_port import Proposal, ProposalApplied, ProposalRefused
 from nodes.frames import Decided, Invite
 from nodes.pair_commit import stream
-from nodes.pair_events import CarryLeases, HandOver, Jumped, Ordered, ProposalAnswered, Propose, ReadRecord
+from nodes.pair_events import (
+    CarryLeases,
+    HandOver,
+    Jumped,
+    Ordered,
+    ProposalAnswered,
+    Propose,
+    ReadRecord,
+    RecordRead,
+)
 from nodes.pair_rules import JOINING, lease_granted_s
 from nodes.pair_state import Attempt, CopyState, Joining, Mode, Peer
 from nodes.ports import Intent
@@ -61,25 +70,29 @@ def heard_higher(p: CopyState, fence: Fence, now: float) -> None:
     if fence > p.fence and (p.ahead is None or fence > p.ahead):
         p.ahead = fence
         p.changes += 1
-        want_record(p, now)
+        want_record(p)
 
 
-def want_record(p: CopyState, now: float) -> None:
-    """Read the store's record; asked again until it answers."""
-    p.reading_at = now
-    p.do(ReadRecord())
+def want_record(p: CopyState) -> None:
+    """Read the store's record as it is from now on, again until it answers; an earlier read counts no more."""
+    p.reading, p.read_at = p.number(), NEVER
+    p.do(ReadRecord(p.reading))
 
 
-def record_read(p: CopyState, assignment: Assignment | None, now: float) -> None:
+def record_read(p: CopyState, event: RecordRead, now: float) -> None:
     """Take what the store holds."""
-    if assignment is None:
+    assignment = event.assignment
+    if event.number != p.reading:
         return
-    p.reading_at = NEVER
+    p.reading = 0
+    if assignment is None:
+        p.read_at = now + p.retry_s()
+        return
     learn(p, assignment, now)
     if assignment.fence == p.fence and p.owner and assignment.solo and not p.meta.intents:
         p.thawed = False
     if p.ahead is not None and p.fence < p.ahead:
-        p.reading_at = now
+        p.read_at = now + p.retry_s()
 
 
 def learn(p: CopyState, assignment: Assignment, now: float) -> None:
@@ -157,7 +170,8 @@ def answered(p: CopyState, event: ProposalAnswered, now: float) -> None:
         case ProposalRefused():
             p.cancel = bool(p.meta.intents) and not isinstance(event.proposal.change, Evict | Cancel)
         case _:
-            want_record(p, now)
+            if not p.reading:
+                want_record(p)
 
 
 def jumped(p: CopyState, event: Jumped, now: float) -> None:
@@ -166,7 +180,7 @@ def jumped(p: CopyState, event: Jumped, now: float) -> None:
         return
     for copy in p.others():
         ask(p, copy.node, now)
-    want_record(p, now)
+    want_record(p)
 
 
 def confirmed_by(p: CopyState, node: NodeId) -> None:

@@ -80,6 +80,8 @@ class MapRecord:
 class RecordRead:
     """The store's record, read linearizably; None: the store did not answer."""
 
+    number: int
+    """Of the ``ReadRecord`` that it answers."""
     assignment: Assignment | None
 
 
@@ -222,6 +224,8 @@ class Propose:
 @dataclass(frozen=True, slots=True)
 class ReadRecord:
     """Read the store's record; then tell ``RecordRead``."""
+
+    number: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -161,8 +161,10 @@ class CopyState:
     """The number of the Hello that is out; 0: none, or voided by an append."""
     hello_at: float = 0.0
     incoming: Incoming | None = None
-    reading_at: float = NEVER
-    """When the record was last asked for; NEVER: it is not wanted."""
+    reading: int = 0
+    """The number of the read of the record whose answer is awaited; 0: none is."""
+    read_at: float = NEVER
+    """When the record is asked for again; NEVER: it is not wanted, or asked for."""
     news_at: float = NEVER
     """When idle peers are told of the last commits, and the last writes are looked at."""
     orphaned: int = 0

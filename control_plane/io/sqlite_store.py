@@ -5,7 +5,7 @@ A database that is older than what was served from here before is noticed (C10):
 """
 
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 from control_plane.io.store_directory import Identity, StoreDirectory
@@ -14,7 +14,7 @@ from control_plane.io.store_rows import doc as read_doc
 from control_plane.ports import FLEET, Applied, Doc, Partition, PartitionState, Refused, Row, StaleTerm
 from control_plane.store_rules import EVENTS_KEPT, StoreRules, judged_doc, numbered, outdated
 from core.errors import TwinholdError, UnavailableError
-from core.names import GeographyId
+from core.names import GeographyId, ShardId
 from core.topology import Topology
 
 DATABASE = "store.sqlite"
@@ -107,10 +107,14 @@ class SqliteStore:
         written: list[Applied | Refused] = [self._write_row(partition, row) for row in rows]
         return (*written, *(self._write_doc(partition, doc) for doc in docs))
 
-    def read(self, partitions: Sequence[Partition] | None) -> dict[Partition, PartitionState]:
-        """Read partitions; one that was never written is empty, with term 0."""
+    def read(
+        self, partitions: Sequence[Partition] | None, shards: Collection[ShardId] | None = None
+    ) -> dict[Partition, PartitionState]:
+        """Read partitions, or some records of them; one that was never written is empty, with term 0."""
         wanted = self._partitions() if partitions is None else partitions
-        return {partition: self._state(partition) for partition in wanted}
+        if shards is None:
+            return {partition: self._state(partition) for partition in wanted}
+        return {partition: self._records(partition, shards) for partition in wanted}
 
     def raise_term(self, term: int) -> Applied | StaleTerm:
         """Take the fleet partition over; only a higher term than the present one does."""
@@ -189,6 +193,15 @@ class SqliteStore:
         return PartitionState(
             self._term(partition), tuple(assignment(row) for row in rows), tuple(read_doc(doc) for doc in docs)
         )
+
+    def _records(self, partition: Partition, shards: Collection[ShardId]) -> PartitionState:
+        named = ", ".join("?" for _ in shards)
+        rows = self._database.execute(
+            f"SELECT {COLUMNS} FROM assignments"
+            f" WHERE geography = ? AND segment = ? AND shard IN ({named}) ORDER BY shard",
+            (*_key(partition), *shards),
+        )
+        return PartitionState(self._term(partition), tuple(assignment(row) for row in rows), ())
 
     def _term(self, partition: Partition) -> int:
         found = self._database.execute("SELECT term FROM terms WHERE geography = ? AND segment = ?", _key(partition))

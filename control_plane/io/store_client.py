@@ -5,7 +5,7 @@ inside the call.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import TypeVar
 
 from grpc import aio
@@ -16,7 +16,7 @@ from core.errors import FixRequestError, TwinholdError
 from core.io.dial import channel
 from core.io.json_log import warn
 from core.io.status import error_of
-from core.names import ControlPlaneId, control_plane_id
+from core.names import ControlPlaneId, ShardId, control_plane_id
 from core.topology import Topology
 from twinhold.v1 import store_service_pb2 as pb
 from twinhold.v1 import store_service_pb2_grpc as pb_grpc
@@ -61,10 +61,16 @@ class StoreClient:
         )
         self._start(self._stub.Write, request, write_answer_from_pb, done)
 
-    def read(self, partitions: Sequence[Partition] | None, done: Callable[[ReadAnswer], None]) -> None:
-        """Read partitions; None: all that exist."""
+    def read(
+        self,
+        partitions: Sequence[Partition] | None,
+        done: Callable[[ReadAnswer], None],
+        *,
+        shards: Collection[ShardId] | None = None,
+    ) -> None:
+        """Read partitions, or some records of them; None: all that exist."""
         wanted = [partition_to_pb(one) for one in partitions or ()]
-        request = pb.ReadRequest(caller=self._caller, partitions=wanted, all=partitions is None)
+        request = pb.ReadRequest(caller=self._caller, partitions=wanted, all=partitions is None, shards=shards or ())
         self._start(self._stub.Read, request, contents_from_pb, done)
 
     def raise_term(self, term: int, done: Callable[[WriteAnswer], None]) -> None:

@@ -20,7 +20,7 @@ from core.errors import MalformedError
 from core.io.clock import boottime_s
 from core.io.json_log import tell
 from core.io.serve import Context
-from core.names import ControlPlaneId, DcId, control_plane_id, dc_id, dc_of
+from core.names import ControlPlaneId, DcId, ShardId, control_plane_id, dc_id, dc_of
 from core.topology import Topology, rtt_table_s
 from twinhold.v1 import store_service_pb2 as pb
 from twinhold.v1 import store_service_pb2_grpc as pb_grpc
@@ -93,9 +93,10 @@ class StoreService(pb_grpc.StoreServiceServicer):
         return write_answer_to_pb(answer)
 
     async def Read(self, request: pb.ReadRequest, context: Context) -> pb.ReadResponse:
-        """Read partitions."""
+        """Read partitions, or some records of them."""
         wanted = None if request.all else [partition_from_pb(one) for one in request.partitions]
-        found = await self._call(request.caller, self._rules.touched(wanted), lambda store: store.read(wanted))
+        shards = frozenset(ShardId(shard) for shard in request.shards) or None
+        found = await self._call(request.caller, self._rules.touched(wanted), lambda store: store.read(wanted, shards))
         return contents_to_pb(found)
 
     async def RaiseTerm(self, request: pb.RaiseTermRequest, context: Context) -> pb.RaiseTermResponse:

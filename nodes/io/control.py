@@ -7,7 +7,7 @@ from typing import TypeVar
 import grpc
 
 from core.assignments import Assignment
-from core.errors import NotLeaderError, TwinholdError
+from core.errors import NotLeaderError, TwinholdError, UnavailableError
 from core.io.delay import across
 from core.io.json_log import warn
 from core.io.status import error_of
@@ -25,8 +25,15 @@ AGAIN_S = 0.02
 """Before a control plane that says it does not lead is believed to have news."""
 
 
+class _LeaderChangedError(Exception):
+    """Another control plane leads before the one that was asked has answered."""
+
+
 class LeaderControl:
     """One node's way to the leader.
+
+    Whoever leads when the one before does not answer any more is asked the very same: a proposal that had been applied
+    is then refused with the record that it made.
 
     Args:
         node: who asks.
@@ -38,6 +45,7 @@ class LeaderControl:
         self._node = node
         self._control_planes = control_planes
         self._deadline_s = 2 * timers.takeover_s + timers.silence_s
+        self._unreached_s = timers.takeover_s / 2
         self._calls: set[asyncio.Task[None]] = set()
 
     def propose(self, proposals: Sequence[Proposal], done: Callable[[Sequence[ProposalAnswer]], None]) -> None:
@@ -89,9 +97,13 @@ class LeaderControl:
                     leader = await self._leader()
                     try:
                         return await self._ask_one(leader, call)
+                    except _LeaderChangedError:
+                        pass
                     except NotLeaderError as error:
                         self._redirected(leader, error)
                         await asyncio.sleep(AGAIN_S)
+                    except UnavailableError as error:
+                        await self._change(within_s=error.retry_after_s or self._unreached_s)
         except TwinholdError as error:
             return ProposalUnknown(error.message)
         except TimeoutError:
@@ -102,16 +114,24 @@ class LeaderControl:
             await self._control_planes.change()
         return leader
 
+    async def _change(self, *, within_s: float) -> None:
+        """Wait until somebody else leads, or a while has passed."""
+        try:
+            async with asyncio.timeout(within_s):
+                await self._control_planes.change()
+        except TimeoutError:
+            pass
+
     async def _ask_one(
         self, leader: ControlPlaneId, call: Callable[["pb_grpc.NodeServiceAsyncStub"], Awaitable[Response]]
-    ) -> Response | ProposalUnknown:
+    ) -> Response:
         stub = pb_grpc.NodeServiceStub(self._control_planes.line(leader))
         asked = asyncio.ensure_future(across(self._control_planes.trip_s(leader), lambda: call(stub)))
         change = asyncio.ensure_future(self._control_planes.change())
         try:
             await asyncio.wait((asked, change), return_when=asyncio.FIRST_COMPLETED)
             if not asked.done():
-                return ProposalUnknown("the leader changed meanwhile")
+                raise _LeaderChangedError
             return await asked
         except grpc.RpcError as error:
             raise error_of(error) from error

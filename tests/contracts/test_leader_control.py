@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from core.assignments import Assignment, Copy, Evict, Fence
-from core.errors import NotLeaderError
+from core.errors import NotLeaderError, UnavailableError
 from core.gate import LoopbackPolicy
 from core.io.serve import Context, Server
 from core.names import CopyId, NodeId, ShardId
@@ -40,6 +40,7 @@ class Judge(pb_grpc.NodeServiceServicer):
         self.asked = asyncio.Event()
         self.redirect: str | None = None
         self.silent = False
+        self.unready = 0
         self.result = pb.ProposalResult(
             outcome=pb.ProposalResult.OUTCOME_APPLIED, assignment=assignment_to_pb(replace(HELD, epoch=3, standby=None))
         )
@@ -63,6 +64,9 @@ class Judge(pb_grpc.NodeServiceServicer):
         self.asked.set()
         if self.silent:
             await asyncio.Event().wait()
+        if self.unready:
+            self.unready -= 1
+            raise UnavailableError("still reading", retry_after_s=0.01)
         if self.redirect is not None:
             raise NotLeaderError("not me", leader=self.redirect, term=2)
 
@@ -159,15 +163,35 @@ async def test_without_a_leader_the_call_waits_for_one(judges: tuple[Judge, Judg
     assert isinstance(await way.answer(), ProposalApplied)
 
 
-async def test_a_leader_that_is_replaced_while_asked_leaves_the_outcome_unknown(
+async def test_a_leader_that_is_replaced_while_asked_is_not_waited_for_and_the_new_one_is_asked(
     judges: tuple[Judge, Judge], way: Way
 ) -> None:
     judges[0].silent = True
     way.control_planes.heard(FIRST.id, 1)
     way.propose()
+    way.control.record([ShardId(1)], way.records.append)
     await asyncio.wait_for(judges[0].asked.wait(), PATIENCE_S)
     way.control_planes.heard(SECOND.id, 2)
-    assert isinstance(await way.answer(), ProposalUnknown)
+    assert await way.answer() == ProposalApplied(replace(HELD, epoch=3, standby=None))
+    await until(lambda: way.records)
+    assert way.records == [{ShardId(1): HELD}]
+
+
+async def test_a_leader_that_can_t_answer_yet_is_asked_again(judges: tuple[Judge, Judge], way: Way) -> None:
+    judges[0].unready = 2
+    way.control_planes.heard(FIRST.id, 1)
+    way.propose()
+    assert isinstance(await way.answer(), ProposalApplied)
+    assert judges[0].unready == 0
+
+
+async def test_from_a_dead_leader_the_call_goes_on_to_the_next_one(judges: tuple[Judge, Judge], way: Way) -> None:
+    await judges[0].stop()
+    way.control_planes.heard(FIRST.id, 1)
+    way.propose()
+    await asyncio.sleep(0)
+    way.control_planes.heard(SECOND.id, 2)
+    assert isinstance(await way.answer(), ProposalApplied)
 
 
 async def test_a_silent_leader_leaves_the_outcome_unknown_in_bounded_time(

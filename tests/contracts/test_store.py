@@ -291,6 +291,16 @@ async def test_what_is_written_is_read_by_everybody(world: World) -> None:
     assert everything == {EU: PartitionState(7, (row.new,), ())}
 
 
+async def test_single_records_are_read_from_the_partitions_that_are_named_and_no_docs(world: World) -> None:
+    store = world.store(FRA)
+    rows = [born(shard) for shard in (1, 2, 3)]
+    await write(store, *rows, term=7, docs=(Doc("cordons/fra1", 1, b"a"),))
+    answer = Answered[ReadAnswer]()
+    store.read([EU, FLEET], answer, shards=[ShardId(3), ShardId(1), ShardId(9)])
+    empty = PartitionState(0, (), ())
+    assert await answer.value() == {EU: PartitionState(7, (rows[0].new, rows[2].new), ()), FLEET: empty}
+
+
 async def test_each_row_and_doc_of_a_batch_is_judged_on_its_own(world: World) -> None:
     store = world.store(FRA)
     old = born(1).new

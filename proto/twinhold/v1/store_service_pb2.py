@@ -26,7 +26,7 @@ from twinhold.v1 import assignment_pb2 as twinhold_dot_v1_dot_assignment__pb2
 from twinhold.v1 import node_service_pb2 as twinhold_dot_v1_dot_node__service__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ftwinhold/v1/store_service.proto\x12\x0btwinhold.v1\x1a\x1ctwinhold/v1/assignment.proto\x1a\x1etwinhold/v1/node_service.proto\".\n\x06\x43\x61ller\x12\r\n\x05\x66leet\x18\x01 \x01(\t\x12\x15\n\rcontrol_plane\x18\x02 \x01(\t\"/\n\tPartition\x12\x11\n\tgeography\x18\x01 \x01(\t\x12\x0f\n\x07segment\x18\x02 \x01(\r\"0\n\nStoreFence\x12\x13\n\x0bincarnation\x18\x01 \x01(\x04\x12\r\n\x05\x65poch\x18\x02 \x01(\x04\"\x93\x04\n\x08StoreRow\x12*\n\x04\x62\x61se\x18\x01 \x01(\x0b\x32\x17.twinhold.v1.StoreFenceH\x02\x88\x01\x01\x12$\n\x03new\x18\x02 \x01(\x0b\x32\x17.twinhold.v1.Assignment\x12#\n\x05\x65vict\x18\x03 \x01(\x0b\x32\x12.twinhold.v1.EvictH\x00\x12\x1f\n\x03\x61\x64\x64\x18\x04 \x01(\x0b\x32\x10.twinhold.v1.AddH\x00\x12!\n\x04swap\x18\x05 \x01(\x0b\x32\x11.twinhold.v1.SwapH\x00\x12\'\n\x07promote\x18\x06 \x01(\x0b\x32\x14.twinhold.v1.PromoteH\x00\x12-\n\nswitchover\x18\x07 \x01(\x0b\x32\x17.twinhold.v1.SwitchoverH\x00\x12%\n\x06\x63\x61ncel\x18\x08 \x01(\x0b\x32\x13.twinhold.v1.CancelH\x00\x12)\n\x08override\x18\t \x01(\x0b\x32\x15.twinhold.v1.OverrideH\x00\x12!\n\x04\x63opy\x18\n \x01(\x0b\x32\x11.twinhold.v1.CopyH\x01\x12-\n\x06leader\x18\x0b \x01(\x0b\x32\x1b.twinhold.v1.LeaderProposerH\x01\x12\x31\n\x08operator\x18\x0c \x01(\x0b\x32\x1d.twinhold.v1.OperatorProposerH\x01\x42\x08\n\x06\x63hangeB\n\n\x08proposerB\x07\n\x05_base\"\t\n\x07Promote\";\n\x08Override\x12 \n\x05stale\x18\x01 \x01(\x0b\x32\x11.twinhold.v1.Copy\x12\r\n\x05token\x18\x02 \x01(\t\"\x10\n\x0eLeaderProposer\"!\n\x10OperatorProposer\x12\r\n\x05token\x18\x01 \x01(\t\"6\n\x08StoreDoc\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x04\x12\x0c\n\x04\x62ody\x18\x03 \x01(\x0c\"\xb6\x01\n\x0cWriteRequest\x12#\n\x06\x63\x61ller\x18\x01 \x01(\x0b\x32\x13.twinhold.v1.Caller\x12)\n\tpartition\x18\x02 \x01(\x0b\x32\x16.twinhold.v1.Partition\x12\x0c\n\x04term\x18\x03 \x01(\x04\x12#\n\x04rows\x18\x04 \x03(\x0b\x32\x15.twinhold.v1.StoreRow\x12#\n\x04\x64ocs\x18\x05 \x03(\x0b\x32\x15.twinhold.v1.StoreDoc\"N\n\rWriteResponse\x12\x12\n\nstale_term\x18\x01 \x01(\x04\x12)\n\x07results\x18\x02 \x03(\x0b\x32\x18.twinhold.v1.StoreResult\"~\n\x0bStoreResult\x12\x0f\n\x07\x61pplied\x18\x01 \x01(\x08\x12-\n\nassignment\x18\x02 \x01(\x0b\x32\x17.twinhold.v1.AssignmentH\x00\x12$\n\x03\x64oc\x18\x03 \x01(\x0b\x32\x15.twinhold.v1.StoreDocH\x00\x42\t\n\x07\x63urrent\"k\n\x0bReadRequest\x12#\n\x06\x63\x61ller\x18\x01 \x01(\x0b\x32\x13.twinhold.v1.Caller\x12*\n\npartitions\x18\x02 \x03(\x0b\x32\x16.twinhold.v1.Partition\x12\x0b\n\x03\x61ll\x18\x03 \x01(\x08\"B\n\x0cReadResponse\x12\x32\n\npartitions\x18\x01 \x03(\x0b\x32\x1e.twinhold.v1.PartitionContents\"\x9f\x01\n\x11PartitionContents\x12)\n\tpartition\x18\x01 \x01(\x0b\x32\x16.twinhold.v1.Partition\x12\x0c\n\x04term\x18\x02 \x01(\x04\x12,\n\x0b\x61ssignments\x18\x03 \x03(\x0b\x32\x17.twinhold.v1.Assignment\x12#\n\x04\x64ocs\x18\x04 \x03(\x0b\x32\x15.twinhold.v1.StoreDoc\"E\n\x10RaiseTermRequest\x12#\n\x06\x63\x61ller\x18\x01 \x01(\x0b\x32\x13.twinhold.v1.Caller\x12\x0c\n\x04term\x18\x02 \x01(\x04\"\'\n\x11RaiseTermResponse\x12\x12\n\nstale_term\x18\x01 \x01(\x04\"X\n\x13\x41ppendEventsRequest\x12#\n\x06\x63\x61ller\x18\x01 \x01(\x0b\x32\x13.twinhold.v1.Caller\x12\x0c\n\x04term\x18\x02 \x01(\x04\x12\x0e\n\x06\x65vents\x18\x03 \x03(\x0c\"*\n\x14\x41ppendEventsResponse\x12\x12\n\nstale_term\x18\x01 \x01(\x04\"u\n\x11ReadEventsRequest\x12#\n\x06\x63\x61ller\x18\x01 \x01(\x0b\x32\x13.twinhold.v1.Caller\x12\x1a\n\rbefore_number\x18\x02 \x01(\x04H\x00\x88\x01\x01\x12\r\n\x05limit\x18\x03 \x01(\rB\x10\n\x0e_before_number\"$\n\x12ReadEventsResponse\x12\x0e\n\x06\x65vents\x18\x01 \x03(\x0c\"6\n\x0fIdentityRequest\x12#\n\x06\x63\x61ller\x18\x01 \x01(\x0b\x32\x13.twinhold.v1.Caller\"6\n\x10IdentityResponse\x12\r\n\x05\x66leet\x18\x01 \x01(\t\x12\x13\n\x0bincarnation\x18\x02 \x01(\x04\"E\n\x0eTryLockRequest\x12#\n\x06\x63\x61ller\x18\x01 \x01(\x0b\x32\x13.twinhold.v1.Caller\x12\x0e\n\x06ttl_ms\x18\x02 \x01(\r\"!\n\x0fTryLockResponse\x12\x0e\n\x06holder\x18\x01 \x01(\t\"9\n\x12ReleaseLockRequest\x12#\n\x06\x63\x61ller\x18\x01 \x01(\x0b\x32\x13.twinhold.v1.Caller\"\x15\n\x13ReleaseLockResponse\"0\n\x0fSetSitesRequest\x12\r\n\x05\x66leet\x18\x01 \x01(\t\x12\x0e\n\x06living\x18\x02 \x03(\t\"\x12\n\x10SetSitesResponse2\xa5\x05\n\x0cStoreService\x12>\n\x05Write\x12\x19.twinhold.v1.WriteRequest\x1a\x1a.twinhold.v1.WriteResponse\x12;\n\x04Read\x12\x18.twinhold.v1.ReadRequest\x1a\x19.twinhold.v1.ReadResponse\x12J\n\tRaiseTerm\x12\x1d.twinhold.v1.RaiseTermRequest\x1a\x1e.twinhold.v1.RaiseTermResponse\x12S\n\x0c\x41ppendEvents\x12 .twinhold.v1.AppendEventsRequest\x1a!.twinhold.v1.AppendEventsResponse\x12M\n\nReadEvents\x12\x1e.twinhold.v1.ReadEventsRequest\x1a\x1f.twinhold.v1.ReadEventsResponse\x12G\n\x08Identity\x12\x1c.twinhold.v1.IdentityRequest\x1a\x1d.twinhold.v1.IdentityResponse\x12\x44\n\x07TryLock\x12\x1b.twinhold.v1.TryLockRequest\x1a\x1c.twinhold.v1.TryLockResponse\x12P\n\x0bReleaseLock\x12\x1f.twinhold.v1.ReleaseLockRequest\x1a .twinhold.v1.ReleaseLockResponse\x12G\n\x08SetSites\x12\x1c.twinhold.v1.SetSitesRequest\x1a\x1d.twinhold.v1.SetSitesResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ftwinhold/v1/store_service.proto\x12\x0btwinhold.v1\x1a\x1ctwinhold/v1/assignment.proto\x1a\x1etwinhold/v1/node_service.proto\".\n\x06\x43\x61ller\x12\r\n\x05\x66leet\x18\x01 \x01(\t\x12\x15\n\rcontrol_plane\x18\x02 \x01(\t\"/\n\tPartition\x12\x11\n\tgeography\x18\x01 \x01(\t\x12\x0f\n\x07segment\x18\x02 \x01(\r\"0\n\nStoreFence\x12\x13\n\x0bincarnation\x18\x01 \x01(\x04\x12\r\n\x05\x65poch\x18\x02 \x01(\x04\"\x93\x04\n\x08StoreRow\x12*\n\x04\x62\x61se\x18\x01 \x01(\x0b\x32\x17.twinhold.v1.StoreFenceH\x02\x88\x01\x01\x12$\n\x03new\x18\x02 \x01(\x0b\x32\x17.twinhold.v1.Assignment\x12#\n\x05\x65vict\x18\x03 \x01(\x0b\x32\x12.twinhold.v1.EvictH\x00\x12\x1f\n\x03\x61\x64\x64\x18\x04 \x01(\x0b\x32\x10.twinhold.v1.AddH\x00\x12!\n\x04swap\x18\x05 \x01(\x0b\x32\x11.twinhold.v1.SwapH\x00\x12\'\n\x07promote\x18\x06 \x01(\x0b\x32\x14.twinhold.v1.PromoteH\x00\x12-\n\nswitchover\x18\x07 \x01(\x0b\x32\x17.twinhold.v1.SwitchoverH\x00\x12%\n\x06\x63\x61ncel\x18\x08 \x01(\x0b\x32\x13.twinhold.v1.CancelH\x00\x12)\n\x08override\x18\t \x01(\x0b\x32\x15.twinhold.v1.OverrideH\x00\x12!\n\x04\x63opy\x18\n \x01(\x0b\x32\x11.twinhold.v1.CopyH\x01\x12-\n\x06leader\x18\x0b \x01(\x0b\x32\x1b.twinhold.v1.LeaderProposerH\x01\x12\x31\n\x08operator\x18\x0c \x01(\x0b\x32\x1d.twinhold.v1.OperatorProposerH\x01\x42\x08\n\x06\x63hangeB\n\n\x08proposerB\x07\n\x05_base\"\t\n\x07Promote\";\n\x08Override\x12 \n\x05stale\x18\x01 \x01(\x0b\x32\x11.twinhold.v1.Copy\x12\r\n\x05token\x18\x02 \x01(\t\"\x10\n\x0eLeaderProposer\"!\n\x10OperatorProposer\x12\r\n\x05token\x18\x01 \x01(\t\"6\n\x08StoreDoc\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x04\x12\x0c\n\x04\x62ody\x18\x03 \x01(\x0c\"\xb6\x01\n\x0cWriteRequest\x12#\n\x06\x63\x61ller\x18\x01 \x01(\x0b\x32\x13.twinhold.v1.Caller\x12)\n\tpartition\x18\x02 \x01(\x0b\x32\x16.twinhold.v1.Partition\x12\x0c\n\x04term\x18\x03 \x01(\x04\x12#\n\x04rows\x18\x04 \x03(\x0b\x32\x15.twinhold.v1.StoreRow\x12#\n\x04\x64ocs\x18\x05 \x03(\x0b\x32\x15.twinhold.v1.StoreDoc\"N\n\rWriteResponse\x12\x12\n\nstale_term\x18\x01 \x01(\x04\x12)\n\x07results\x18\x02 \x03(\x0b\x32\x18.twinhold.v1.StoreResult\"~\n\x0bStoreResult\x12\x0f\n\x07\x61pplied\x18\x01 \x01(\x08\x12-\n\nassignment\x18\x02 \x01(\x0b\x32\x17.twinhold.v1.AssignmentH\x00\x12$\n\x03\x64oc\x18\x03 \x01(\x0b\x32\x15.twinhold.v1.StoreDocH\x00\x42\t\n\x07\x63urrent\"{\n\x0bReadRequest\x12#\n\x06\x63\x61ller\x18\x01 \x01(\x0b\x32\x13.twinhold.v1.Caller\x12*\n\npartitions\x18\x02 \x03(\x0b\x32\x16.twinhold.v1.Partition\x12\x0b\n\x03\x61ll\x18\x03 \x01(\x08\x12\x0e\n\x06shards\x18\x04 \x03(\r\"B\n\x0cReadResponse\x12\x32\n\npartitions\x18\x01 \x03(\x0b\x32\x1e.twinhold.v1.PartitionContents\"\x9f\x01\n\x11PartitionContents\x12)\n\tpartition\x18\x01 \x01(\x0b\x32\x16.twinhold.v1.Partition\x12\x0c\n\x04term\x18\x02 \x01(\x04\x12,\n\x0b\x61ssignments\x18\x03 \x03(\x0b\x32\x17.twinhold.v1.Assignment\x12#\n\x04\x64ocs\x18\x04 \x03(\x0b\x32\x15.twinhold.v1.StoreDoc\"E\n\x10RaiseTermRequest\x12#\n\x06\x63\x61ller\x18\x01 \x01(\x0b\x32\x13.twinhold.v1.Caller\x12\x0c\n\x04term\x18\x02 \x01(\x04\"\'\n\x11RaiseTermResponse\x12\x12\n\nstale_term\x18\x01 \x01(\x04\"X\n\x13\x41ppendEventsRequest\x12#\n\x06\x63\x61ller\x18\x01 \x01(\x0b\x32\x13.twinhold.v1.Caller\x12\x0c\n\x04term\x18\x02 \x01(\x04\x12\x0e\n\x06\x65vents\x18\x03 \x03(\x0c\"*\n\x14\x41ppendEventsResponse\x12\x12\n\nstale_term\x18\x01 \x01(\x04\"u\n\x11ReadEventsRequest\x12#\n\x06\x63\x61ller\x18\x01 \x01(\x0b\x32\x13.twinhold.v1.Caller\x12\x1a\n\rbefore_number\x18\x02 \x01(\x04H\x00\x88\x01\x01\x12\r\n\x05limit\x18\x03 \x01(\rB\x10\n\x0e_before_number\"$\n\x12ReadEventsResponse\x12\x0e\n\x06\x65vents\x18\x01 \x03(\x0c\"6\n\x0fIdentityRequest\x12#\n\x06\x63\x61ller\x18\x01 \x01(\x0b\x32\x13.twinhold.v1.Caller\"6\n\x10IdentityResponse\x12\r\n\x05\x66leet\x18\x01 \x01(\t\x12\x13\n\x0bincarnation\x18\x02 \x01(\x04\"E\n\x0eTryLockRequest\x12#\n\x06\x63\x61ller\x18\x01 \x01(\x0b\x32\x13.twinhold.v1.Caller\x12\x0e\n\x06ttl_ms\x18\x02 \x01(\r\"!\n\x0fTryLockResponse\x12\x0e\n\x06holder\x18\x01 \x01(\t\"9\n\x12ReleaseLockRequest\x12#\n\x06\x63\x61ller\x18\x01 \x01(\x0b\x32\x13.twinhold.v1.Caller\"\x15\n\x13ReleaseLockResponse\"0\n\x0fSetSitesRequest\x12\r\n\x05\x66leet\x18\x01 \x01(\t\x12\x0e\n\x06living\x18\x02 \x03(\t\"\x12\n\x10SetSitesResponse2\xa5\x05\n\x0cStoreService\x12>\n\x05Write\x12\x19.twinhold.v1.WriteRequest\x1a\x1a.twinhold.v1.WriteResponse\x12;\n\x04Read\x12\x18.twinhold.v1.ReadRequest\x1a\x19.twinhold.v1.ReadResponse\x12J\n\tRaiseTerm\x12\x1d.twinhold.v1.RaiseTermRequest\x1a\x1e.twinhold.v1.RaiseTermResponse\x12S\n\x0c\x41ppendEvents\x12 .twinhold.v1.AppendEventsRequest\x1a!.twinhold.v1.AppendEventsResponse\x12M\n\nReadEvents\x12\x1e.twinhold.v1.ReadEventsRequest\x1a\x1f.twinhold.v1.ReadEventsResponse\x12G\n\x08Identity\x12\x1c.twinhold.v1.IdentityRequest\x1a\x1d.twinhold.v1.IdentityResponse\x12\x44\n\x07TryLock\x12\x1b.twinhold.v1.TryLockRequest\x1a\x1c.twinhold.v1.TryLockResponse\x12P\n\x0bReleaseLock\x12\x1f.twinhold.v1.ReleaseLockRequest\x1a .twinhold.v1.ReleaseLockResponse\x12G\n\x08SetSites\x12\x1c.twinhold.v1.SetSitesRequest\x1a\x1d.twinhold.v1.SetSitesResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -58,39 +58,39 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_STORERESULT']._serialized_start=1237
   _globals['_STORERESULT']._serialized_end=1363
   _globals['_READREQUEST']._serialized_start=1365
-  _globals['_READREQUEST']._serialized_end=1472
-  _globals['_READRESPONSE']._serialized_start=1474
-  _globals['_READRESPONSE']._serialized_end=1540
-  _globals['_PARTITIONCONTENTS']._serialized_start=1543
-  _globals['_PARTITIONCONTENTS']._serialized_end=1702
-  _globals['_RAISETERMREQUEST']._serialized_start=1704
-  _globals['_RAISETERMREQUEST']._serialized_end=1773
-  _globals['_RAISETERMRESPONSE']._serialized_start=1775
-  _globals['_RAISETERMRESPONSE']._serialized_end=1814
-  _globals['_APPENDEVENTSREQUEST']._serialized_start=1816
-  _globals['_APPENDEVENTSREQUEST']._serialized_end=1904
-  _globals['_APPENDEVENTSRESPONSE']._serialized_start=1906
-  _globals['_APPENDEVENTSRESPONSE']._serialized_end=1948
-  _globals['_READEVENTSREQUEST']._serialized_start=1950
-  _globals['_READEVENTSREQUEST']._serialized_end=2067
-  _globals['_READEVENTSRESPONSE']._serialized_start=2069
-  _globals['_READEVENTSRESPONSE']._serialized_end=2105
-  _globals['_IDENTITYREQUEST']._serialized_start=2107
-  _globals['_IDENTITYREQUEST']._serialized_end=2161
-  _globals['_IDENTITYRESPONSE']._serialized_start=2163
-  _globals['_IDENTITYRESPONSE']._serialized_end=2217
-  _globals['_TRYLOCKREQUEST']._serialized_start=2219
-  _globals['_TRYLOCKREQUEST']._serialized_end=2288
-  _globals['_TRYLOCKRESPONSE']._serialized_start=2290
-  _globals['_TRYLOCKRESPONSE']._serialized_end=2323
-  _globals['_RELEASELOCKREQUEST']._serialized_start=2325
-  _globals['_RELEASELOCKREQUEST']._serialized_end=2382
-  _globals['_RELEASELOCKRESPONSE']._serialized_start=2384
-  _globals['_RELEASELOCKRESPONSE']._serialized_end=2405
-  _globals['_SETSITESREQUEST']._serialized_start=2407
-  _globals['_SETSITESREQUEST']._serialized_end=2455
-  _globals['_SETSITESRESPONSE']._serialized_start=2457
-  _globals['_SETSITESRESPONSE']._serialized_end=2475
-  _globals['_STORESERVICE']._serialized_start=2478
-  _globals['_STORESERVICE']._serialized_end=3155
+  _globals['_READREQUEST']._serialized_end=1488
+  _globals['_READRESPONSE']._serialized_start=1490
+  _globals['_READRESPONSE']._serialized_end=1556
+  _globals['_PARTITIONCONTENTS']._serialized_start=1559
+  _globals['_PARTITIONCONTENTS']._serialized_end=1718
+  _globals['_RAISETERMREQUEST']._serialized_start=1720
+  _globals['_RAISETERMREQUEST']._serialized_end=1789
+  _globals['_RAISETERMRESPONSE']._serialized_start=1791
+  _globals['_RAISETERMRESPONSE']._serialized_end=1830
+  _globals['_APPENDEVENTSREQUEST']._serialized_start=1832
+  _globals['_APPENDEVENTSREQUEST']._serialized_end=1920
+  _globals['_APPENDEVENTSRESPONSE']._serialized_start=1922
+  _globals['_APPENDEVENTSRESPONSE']._serialized_end=1964
+  _globals['_READEVENTSREQUEST']._serialized_start=1966
+  _globals['_READEVENTSREQUEST']._serialized_end=2083
+  _globals['_READEVENTSRESPONSE']._serialized_start=2085
+  _globals['_READEVENTSRESPONSE']._serialized_end=2121
+  _globals['_IDENTITYREQUEST']._serialized_start=2123
+  _globals['_IDENTITYREQUEST']._serialized_end=2177
+  _globals['_IDENTITYRESPONSE']._serialized_start=2179
+  _globals['_IDENTITYRESPONSE']._serialized_end=2233
+  _globals['_TRYLOCKREQUEST']._serialized_start=2235
+  _globals['_TRYLOCKREQUEST']._serialized_end=2304
+  _globals['_TRYLOCKRESPONSE']._serialized_start=2306
+  _globals['_TRYLOCKRESPONSE']._serialized_end=2339
+  _globals['_RELEASELOCKREQUEST']._serialized_start=2341
+  _globals['_RELEASELOCKREQUEST']._serialized_end=2398
+  _globals['_RELEASELOCKRESPONSE']._serialized_start=2400
+  _globals['_RELEASELOCKRESPONSE']._serialized_end=2421
+  _globals['_SETSITESREQUEST']._serialized_start=2423
+  _globals['_SETSITESREQUEST']._serialized_end=2471
+  _globals['_SETSITESRESPONSE']._serialized_start=2473
+  _globals['_SETSITESRESPONSE']._serialized_end=2491
+  _globals['_STORESERVICE']._serialized_start=2494
+  _globals['_STORESERVICE']._serialized_end=3171
 # @@protoc_insertion_point(module_scope)

@@ -432,6 +432,7 @@ class ReadRequest(_message.Message):
     CALLER_FIELD_NUMBER: _builtins.int
     PARTITIONS_FIELD_NUMBER: _builtins.int
     ALL_FIELD_NUMBER: _builtins.int
+    SHARDS_FIELD_NUMBER: _builtins.int
     all: _builtins.bool
     """True: all that exist."""
     @_builtins.property
@@ -442,16 +443,21 @@ class ReadRequest(_message.Message):
     def partitions(self) -> _containers.RepeatedCompositeFieldContainer[Global___Partition]:
         """Which; ignored with all."""
 
+    @_builtins.property
+    def shards(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Not empty: only these shards' records in them, and no docs."""
+
     def __init__(
         self,
         *,
         caller: Global___Caller | None = ...,
         partitions: _abc.Iterable[Global___Partition] | None = ...,
         all: _builtins.bool = ...,
+        shards: _abc.Iterable[_builtins.int] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["caller", b"caller"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["all", b"all", "caller", b"caller", "partitions", b"partitions"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["all", b"all", "caller", b"caller", "partitions", b"partitions", "shards", b"shards"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

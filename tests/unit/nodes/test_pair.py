@@ -106,6 +106,12 @@ class Bench:
     def proposed(self) -> list[Proposal]:
         return [a.proposal for a in self.done if isinstance(a, Propose)]
 
+    def reads(self) -> list[int]:
+        return [a.number for a in self.done if isinstance(a, ReadRecord)]
+
+    def read_number(self) -> int:
+        return self.reads()[-1]
+
     def _take(self, output: Output[Action]) -> list[Action]:
         found = list(output.actions)
         self.done += found
@@ -332,10 +338,22 @@ def test_a_silent_standby_is_evicted_and_commits_wait_until_that_is_known() -> N
     proposal = b.proposed()[-1]
     assert proposal.change == Evict()
     b.on(ProposalAnswered(proposal, ProposalUnknown("no answer")))
-    assert any(isinstance(a, ReadRecord) for a in b.done)
     assert b.pair.state.commit_lsn < lsn
-    b.on(RecordRead(successor(SYNC, Evict(), reason="")))
+    b.on(RecordRead(b.read_number(), successor(SYNC, Evict(), reason="")))
     assert b.pair.state.commit_lsn == lsn
+
+
+def test_a_record_is_read_once_at_a_time_and_again_when_the_store_did_not_answer() -> None:
+    b = serving()
+    b.ties.heard = b.now
+    b.wake(b.now + TIMERS.standby_silence_s + 0.01)
+    for _ in range(3):
+        b.on(ProposalAnswered(b.proposed()[-1], ProposalUnknown("no answer")))
+        b.wake(b.now + b.pair.state.retry_s())
+    assert len(b.reads()) == 1
+    b.on(RecordRead(b.read_number(), None))
+    b.wake(b.now + b.pair.state.retry_s())
+    assert len(b.reads()) == 2
 
 
 def test_a_refused_eviction_shows_who_won() -> None:
@@ -531,8 +549,21 @@ def test_after_a_jump_a_solo_primary_waits_for_the_store() -> None:
     assert b.pair.thaw()
     b.on(Jumped(10.0))
     assert not b.pair.answers
-    b.on(RecordRead(SOLO))
+    b.on(RecordRead(b.read_number(), SOLO))
     assert b.pair.answers
+
+
+def test_what_was_read_before_a_jump_does_not_confirm_a_solo_primary() -> None:
+    b = serving(SOLO)
+    assert b.pair.thaw()
+    b.on(Jumped(10.0))
+    before = b.read_number()
+    assert b.pair.thaw()
+    b.on(RecordRead(before, SOLO))
+    assert not b.pair.answers
+    b.on(Jumped(10.0))
+    b.on(RecordRead(before, SOLO))
+    assert not b.pair.answers
 
 
 @pytest.mark.parametrize(
