@@ -206,14 +206,19 @@ class Roster:
         return returned
 
     def _observe(self, observer: Presence, view: ReportView, now: float) -> tuple[Target, ...]:
+        over: Iterable[Target] = view.unwatched
         if view.complete:
             named = {observation.target for observation in view.observations}
-            for target in [target for target in observer.sees if target not in named]:
-                del observer.sees[target]
-                self.watched[target].pop(observer.node, None)
-                self._doubt(target)
+            over = [target for target in observer.sees if target not in named]
+        for target in over:
+            self._forget(observer, target)
         changed = [self._see(observer, observation, now) for observation in view.observations]
         return tuple(target for target in changed if target is not None)
+
+    def _forget(self, observer: Presence, target: Target) -> None:
+        if observer.sees.pop(target, None) is not None:
+            self.watched[target].pop(observer.node, None)
+            self._doubt(target)
 
     def _see(self, observer: Presence, observation: Observation, now: float) -> Target | None:
         target = observation.target

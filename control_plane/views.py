@@ -105,6 +105,8 @@ class ReportView:
     highest: Fence
     """The highest (incarnation, epoch) among its copies (C10)."""
     map: Revision = NO_REVISION
+    unwatched: tuple[NodeId | ControlPlaneId, ...] = ()
+    """Whom it does not observe any more: what it said of them is void."""
 
 
 @dataclass(frozen=True, slots=True)

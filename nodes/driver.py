@@ -42,8 +42,9 @@ from nodes.views import (
 from nodes.world import Tell, World
 
 SNAPSHOT_ENTRIES = 5_000
-PROGRESS_S = 5.0
-"""Nothing is decided by how far a journal has come; each copy told costs its node and every control plane."""
+PROGRESS_S = 60.0
+"""Nothing is decided by how far a journal has come, and each copy told costs its node and every control plane; nodes
+that start together tell it at different times."""
 TENANTS_CACHED = 65_536
 FIRST = Fence(1, 1)
 
@@ -265,14 +266,14 @@ class NodeDriver:
     def report(self, *, complete: bool) -> Sequence[CopyView]:
         """List the copies: all, or those that changed since the last call.
 
-        How far a journal has come is no news by itself: that is told once in ``PROGRESS_S``, so that a busy fleet's
+        How far a journal has come is no news: it is told about once in ``PROGRESS_S``, so that a busy fleet's
         control planes hear of changes and not of writes.
         """
         self._pulse.look()
         now = self._clock.now()
         whole = complete or now >= self._progress_at
         if whole:
-            self._progress_at = now + PROGRESS_S
+            self._progress_at = now + PROGRESS_S * (0.5 + self._world.rng.random())
         shards = self._holdings if whole else self._touched & self._holdings.keys()
         views = {shard: self._holdings[shard].view() for shard in shards}
         changed = [view for shard, view in views.items() if complete or self._reported.get(shard) != view]

@@ -73,6 +73,7 @@ def report_from_pb(message: pb.ReportRequest, fleet: str) -> ReportView:
         loop_lag_ms=message.loop_lag_ms,
         highest=Fence(message.incarnation_max, message.epoch_max),
         map=_revision(message.map, fleet) if message.HasField("map") else NO_REVISION,
+        unwatched=tuple(_target(one) for one in message.unwatched),
     )
 
 

@@ -149,9 +149,10 @@ class ReportBook:
 
     def compose(self, page: Page, revision: Revision) -> pb.ReportRequest:
         """Write a stream's next message."""
-        complete = not page.started or self._lost_sight(page)
+        complete = not page.started
         if complete:
             page.copies, page.gone, page.told = set(self._copies), set(), {}
+        unwatched = self._unwatched(page)
         told, gone = _taken(page, len(page.copies) if complete else COPIES_MAX)
         page.started = True
         page.sequence += 1
@@ -170,19 +171,20 @@ class ReportBook:
             incarnation_max=highest.incarnation,
             epoch_max=highest.epoch,
             map=revision_to_pb(revision, self._fleet),
+            unwatched=unwatched,
         )
 
     def stirred(self, page: Page) -> bool:
         """Say whether a copy changed, or something is seen otherwise than this stream was told: that can't wait."""
         return bool(page.copies or page.gone) or page.told != self._sights
 
-    def _lost_sight(self, page: Page) -> bool:
-        """Say whether a stream was told of a target that is not looked at any more: only a complete message ends that.
+    def _unwatched(self, page: Page) -> list[str]:
+        """List whom a stream was told of and nobody looks at any more.
 
         A partner that was missed when it ceased to be one would stay missed, and its control planes would judge it at
         every look.
         """
-        return page.told != self._sights and not page.told.keys() <= self._sights.keys()
+        return [] if page.told == self._sights else sorted(page.told.keys() - self._sights.keys())
 
     def _news(self, page: Page) -> list[pb.Observation]:
         before, page.told = page.told, self._sights

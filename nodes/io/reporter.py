@@ -176,8 +176,7 @@ class Reporter:
         has to wake for that moment, and those of many nodes arrive together.
         """
         message = self._book.compose(stream.page, self._revision())
-        news = message.complete or message.observations or message.copies or message.gone
-        if news or not stream.out.idle:
+        if _brings_news(message) or not stream.out.idle:
             stream.out.put(message)
         else:
             stream.at_once = message.sequence
@@ -213,3 +212,7 @@ class Reporter:
             record_version=RECORD_VERSION,
             process_id=book.process_id,
         )
+
+
+def _brings_news(message: pb.ReportRequest) -> bool:
+    return bool(message.complete or message.observations or message.unwatched or message.copies or message.gone)

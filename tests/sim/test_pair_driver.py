@@ -76,7 +76,7 @@ def test_a_copy_that_begins_to_serve_is_reported_at_once_and_not_with_the_next_w
 
     listen()
     world.order(Order.SWITCHOVER)
-    until = world.time.now + PROGRESS_S / 2
+    until = world.time.now + PROGRESS_S / 30
     while not listen():
         assert world.time.now < until, f"only {told} is told"
         world.time.run(world.time.now + 0.02)

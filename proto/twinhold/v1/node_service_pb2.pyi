@@ -112,6 +112,7 @@ class ReportRequest(_message.Message):
     INCARNATION_MAX_FIELD_NUMBER: _builtins.int
     EPOCH_MAX_FIELD_NUMBER: _builtins.int
     MAP_FIELD_NUMBER: _builtins.int
+    UNWATCHED_FIELD_NUMBER: _builtins.int
     node: _builtins.str
     """E.g. "fra1-c2"."""
     disk_id: _builtins.str
@@ -146,6 +147,10 @@ class ReportRequest(_message.Message):
     def map(self) -> _assignment_pb2.Revision:
         """The revision of its map."""
 
+    @_builtins.property
+    def unwatched(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Nodes and control planes that it does not observe any more: what it said of them is void."""
+
     def __init__(
         self,
         *,
@@ -162,10 +167,11 @@ class ReportRequest(_message.Message):
         incarnation_max: _builtins.int = ...,
         epoch_max: _builtins.int = ...,
         map: _assignment_pb2.Revision | None = ...,
+        unwatched: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["map", b"map"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["complete", b"complete", "copies", b"copies", "disk_id", b"disk_id", "epoch_max", b"epoch_max", "gone", b"gone", "incarnation_max", b"incarnation_max", "load", b"load", "loop_lag_ms", b"loop_lag_ms", "map", b"map", "node", b"node", "observations", b"observations", "process_id", b"process_id", "sequence", b"sequence"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["complete", b"complete", "copies", b"copies", "disk_id", b"disk_id", "epoch_max", b"epoch_max", "gone", b"gone", "incarnation_max", b"incarnation_max", "load", b"load", "loop_lag_ms", b"loop_lag_ms", "map", b"map", "node", b"node", "observations", b"observations", "process_id", b"process_id", "sequence", b"sequence", "unwatched", b"unwatched"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

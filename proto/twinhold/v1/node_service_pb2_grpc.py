@@ -86,8 +86,9 @@ class NodeServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Report(self, request_iterator, context):
-        """Control plane: a node's observations, load and copies, to the leader every probe interval, to every other control
-        plane every second one, and to all of them at once when something is seen otherwise than before.
+        """Control plane: a node's observations, load and copies, to the leader every second probe interval, to every other
+        control plane every fourth one, and to all of them at once when something is otherwise than before. A report without
+        news is only a sign of life: it is sent when the interval is over, and counts from when it would have made its trip.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -38,8 +38,9 @@ class NodeServiceStub:
     Register: _grpc.UnaryUnaryMultiCallable[_node_service_pb2.RegisterRequest, _node_service_pb2.RegisterResponse]
     """Control plane: a node says who it is and which disk it stands on; once per start."""
     Report: _grpc.StreamStreamMultiCallable[_node_service_pb2.ReportRequest, _node_service_pb2.ReportResponse]
-    """Control plane: a node's observations, load and copies, to the leader every probe interval, to every other control
-    plane every second one, and to all of them at once when something is seen otherwise than before.
+    """Control plane: a node's observations, load and copies, to the leader every second probe interval, to every other
+    control plane every fourth one, and to all of them at once when something is otherwise than before. A report without
+    news is only a sign of life: it is sent when the interval is over, and counts from when it would have made its trip.
     """
     Propose: _grpc.UnaryUnaryMultiCallable[_node_service_pb2.ProposeRequest, _node_service_pb2.ProposeResponse]
     """Leader: changes that primaries ask for, each with its base."""
@@ -62,8 +63,9 @@ class NodeServiceAsyncStub(NodeServiceStub):
     Register: _aio.UnaryUnaryMultiCallable[_node_service_pb2.RegisterRequest, _node_service_pb2.RegisterResponse]  # type: ignore[assignment]
     """Control plane: a node says who it is and which disk it stands on; once per start."""
     Report: _aio.StreamStreamMultiCallable[_node_service_pb2.ReportRequest, _node_service_pb2.ReportResponse]  # type: ignore[assignment]
-    """Control plane: a node's observations, load and copies, to the leader every probe interval, to every other control
-    plane every second one, and to all of them at once when something is seen otherwise than before.
+    """Control plane: a node's observations, load and copies, to the leader every second probe interval, to every other
+    control plane every fourth one, and to all of them at once when something is otherwise than before. A report without
+    news is only a sign of life: it is sent when the interval is over, and counts from when it would have made its trip.
     """
     Propose: _aio.UnaryUnaryMultiCallable[_node_service_pb2.ProposeRequest, _node_service_pb2.ProposeResponse]  # type: ignore[assignment]
     """Leader: changes that primaries ask for, each with its base."""
@@ -95,8 +97,9 @@ class NodeServiceServicer(metaclass=_abc_1.ABCMeta):
         request_iterator: _MaybeAsyncIterator[_node_service_pb2.ReportRequest],
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_node_service_pb2.ReportResponse], _abc.AsyncIterator[_node_service_pb2.ReportResponse]]:
-        """Control plane: a node's observations, load and copies, to the leader every probe interval, to every other control
-        plane every second one, and to all of them at once when something is seen otherwise than before.
+        """Control plane: a node's observations, load and copies, to the leader every second probe interval, to every other
+        control plane every fourth one, and to all of them at once when something is otherwise than before. A report without
+        news is only a sign of life: it is sent when the interval is over, and counts from when it would have made its trip.
         """
 
     @_abc_1.abstractmethod

@@ -1,5 +1,7 @@
 """What nodes told is kept as differences, and survives that this control plane stood still."""
 
+from dataclasses import replace
+
 import pytest
 
 from control_plane.roster import News, Roster
@@ -74,6 +76,14 @@ def test_a_node_is_accused_when_somebody_or_this_control_plane_does_not_see_it_a
     now = 100.0 + silent_s
     unseen = [node for node in roster.nodes if roster.own_sight(node, now) is not Sight.ALIVE]
     assert roster.accused(now) == [node for node in roster.nodes if node in unseen or node in roster.doubted]
+
+
+def test_whom_an_observer_does_not_watch_any_more_it_does_not_accuse() -> None:
+    roster = Roster(FLEET, TIMERS, now=0.0)
+    roster.reported(report(AMS, {BER: Sight.SILENT, FRA: Sight.ALIVE}, complete=True), 0.1)
+    roster.reported(replace(report(AMS, {}, complete=False), unwatched=(BER, IAD)), 0.3)
+    assert roster.accused(0.4) == []
+    assert FRA in roster.nodes[AMS].sees
 
 
 def test_a_complete_report_takes_back_what_it_does_not_name() -> None:

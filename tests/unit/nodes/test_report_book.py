@@ -163,7 +163,7 @@ def test_a_partner_whose_heartbeats_are_missed_is_reported_as_paired() -> None:
     assert not told[PROBED].paired
 
 
-def test_a_partner_that_is_one_no_longer_is_taken_back_by_a_complete_message() -> None:
+def test_a_partner_that_is_one_no_longer_is_taken_back_once() -> None:
     desk = Desk()
     page = desk.book.page()
     desk.node.changed = [VIEW]
@@ -173,9 +173,14 @@ def test_a_partner_that_is_one_no_longer_is_taken_back_by_a_complete_message() -
     desk.book.look([(PROBED, desk.sighting)])
     assert desk.book.stirred(page)
     told = desk.say(page)
-    assert (told.complete, told.sequence, len(told.copies)) == (True, 2, 1)
-    assert [one.target for one in told.observations] == [PROBED]
-    assert not desk.say(page).complete
+    assert (told.complete, list(told.unwatched), list(told.observations), list(told.copies)) == (
+        False,
+        [PARTNER],
+        [],
+        [],
+    )
+    assert not desk.book.stirred(page)
+    assert list(desk.say(page).unwatched) == []
 
 
 def test_a_complaint_of_the_node_stands_at_every_copy_that_has_none() -> None:
