@@ -147,6 +147,11 @@ class Guard:
         under_way = [m.evacuation for m in self.missions.values() if m.evacuation is not None]
         if any((e.dc, e.node) == (dc, node) for e in under_way):
             return
+        subject = f"nodes/{node}" if node is not None else f"dataCenters/{dc}"
+        if not self._holds_copies(dc, node):
+            reasons = (*evidence, "no copy stands there: nothing is to be brought back")
+            office.audit("verdict.withheld", subject, acted=False, reasons=reasons)
+            return
         geography = office.catalog.geography_of(dc)
         stop = brake.braked(
             brake.Accused(geography, dc, whole_dc=node is None),
@@ -156,13 +161,18 @@ class Guard:
             looking_dead=self.dead_now(dc, now) if node is None else (),
             now_ms=office.clock.wall_ms(),
         )
-        subject = f"nodes/{node}" if node is not None else f"dataCenters/{dc}"
         if stop is not None:
             self._halt(stop, subject)
             return
         silent = f"its last sign of life is {now - last_sign_at:.2f} s old"
         office.audit("verdict.reached", subject, acted=True, reasons=(*evidence, silent))
         self.evacuate(self.next_evacuation(dc, node, automatic=True, evidence=evidence, last_sign_at=last_sign_at))
+
+    def _holds_copies(self, dc: DcId, node: NodeId | None) -> bool:
+        """Say whether any record names the accused; one that is still to start, or was drained, costs no evacuation."""
+        nodes = [node] if node is not None else [one.id for one in self.office.topology.nodes_in(dc)]
+        catalog = self.office.catalog
+        return any(catalog.led_by(one) or catalog.followed_by(one) for one in nodes)
 
     def _halt(self, stop: brake.Stop, subject: str) -> None:
         office = self.office

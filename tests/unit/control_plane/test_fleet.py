@@ -61,6 +61,16 @@ def test_losing_the_leaders_data_center_costs_its_shards_less_than_one_and_a_hal
     assert types.index("evacuation.recorded") < types.index("failover.canary") < types.index("failover.promoted")
 
 
+def test_a_data_center_that_has_not_started_yet_is_not_evacuated_and_costs_none_of_the_brake() -> None:
+    fleet = PocketWorld(two_lands())
+    fleet.kill_dc(IAD)
+    fleet.run(4.0)
+    assert "verdict.withheld" in fleet.types()
+    assert "verdict.reached" not in fleet.types()
+    fleet.kill_dc(WAW)
+    until(fleet, lambda: "evacuation.finished" in fleet.types(), within_s=3.0)
+
+
 def test_shards_that_do_not_touch_the_lost_data_center_stay_where_they_are(world: PocketWorld) -> None:
     bystanders = {s: a for s, a in world.known.items() if all(dc_of(c.node) != FRA for c in a.in_sync)}
     world.kill_dc(FRA)
