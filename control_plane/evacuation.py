@@ -7,6 +7,7 @@ instead, so unknown outcomes, refused rows and a new leader in the middle all co
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from math import inf
 from typing import TypeAlias
 
 from control_plane.loads import STANDBY_COST, Loads
@@ -73,8 +74,9 @@ class Scene:
 class _Readiness:
     base: Fence
     asked_at: float
-    answered_at: float | None = None
-    """None: the answer is awaited."""
+    waiting: bool = True
+    """An answer is awaited; the one before holds for as long as it would anyway."""
+    answered_at: float = -inf
     ready: bool = False
     refusal: str = ""
 
@@ -107,7 +109,7 @@ class Rescue:
             if held is None or held.base != question.base:
                 continue
             result = by_shard.get(question.shard)
-            held.answered_at = now
+            held.waiting, held.answered_at = False, now
             held.ready = result is not None and result.ready
             held.refusal = "its node does not answer" if result is None else result.refusal
 
@@ -147,15 +149,22 @@ class Rescue:
         by_node: dict[NodeId, list[PrepareShard]] = {}
         for victim in hopeful:
             if victim.standby is not None and self._must_ask(victim, now):
-                self._asked[victim.shard] = _Readiness(victim.fence, now)
+                self._asks(victim, now)
                 by_node.setdefault(victim.standby.node, []).append(PrepareShard(victim.shard, victim.fence))
         return [AskPrepare(node, tuple(shards)) for node, shards in by_node.items()]
+
+    def _asks(self, victim: Assignment, now: float) -> None:
+        held = self._asked.get(victim.shard)
+        if held is None or held.base != victim.fence:
+            self._asked[victim.shard] = _Readiness(victim.fence, now)
+        else:
+            held.asked_at, held.waiting = now, True
 
     def _must_ask(self, victim: Assignment, now: float) -> bool:
         held = self._asked.get(victim.shard)
         if held is None or held.base != victim.fence:
             return True
-        if held.answered_at is None:
+        if held.waiting:
             return now - held.asked_at >= self.timers.prepare_s
         if held.ready:
             return now - held.answered_at >= self.timers.prepare_s / 2 and victim.shard not in self._in_flight
@@ -163,7 +172,7 @@ class Rescue:
 
     def _ready(self, victim: Assignment, now: float) -> bool:
         held = self._asked.get(victim.shard)
-        if held is None or held.base != victim.fence or not held.ready or held.answered_at is None:
+        if held is None or held.base != victim.fence or not held.ready:
             return False
         return now - held.answered_at <= self.timers.prepare_s and victim.shard not in self._in_flight
 

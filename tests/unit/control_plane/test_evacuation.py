@@ -112,6 +112,24 @@ def test_the_rest_does_not_wait_longer_than_a_while_after_the_canarys_lease_coul
     assert promoted(scenery.look()) or promoted(scenery.said[-1:])
 
 
+def test_whoever_is_asked_again_is_ready_by_its_last_answer_for_as_long_as_that_is_good() -> None:
+    scenery = Scenery()
+    scenery.answer(scenery.look())
+    scenery.apply(scenery.look())
+    scenery.serving = True
+    scenery.now += TIMERS.prepare_s * 0.6
+    wave = scenery.look()
+    assert {s.shard for ask in wave if isinstance(ask, AskPrepare) for s in ask.shards} == set(promoted(wave))
+    assert len(promoted(wave)) == len(scenery.victims()) > 1
+
+
+def test_an_answer_to_prepare_is_good_for_the_prepare_time_only() -> None:
+    scenery = Scenery()
+    scenery.answer(scenery.look())
+    scenery.now += TIMERS.prepare_s * 1.01
+    assert not promoted(scenery.look())
+
+
 def test_a_canary_that_was_not_written_is_tried_again() -> None:
     scenery = Scenery()
     scenery.answer(scenery.look())
