@@ -15,7 +15,7 @@ from google.protobuf.message import DecodeError, Message
 from core.errors import MalformedError, NotFoundError, OversizedError, RequestIdReusedError, UnavailableError
 from core.names import ShardId
 from nodes.admission import quota_reached
-from nodes.app_port import App, Asked, Decided
+from nodes.app_port import App, Asked
 from nodes.app_table import AppTable, type_url
 from nodes.apps import tenant as tenant_app
 from nodes.apps.wire import Entry, Recorded, entry_body, entry_of
@@ -124,22 +124,26 @@ class Ledger:
             OverloadedError: the tenant has reached its quota.
             FixRequestError: the command is malformed, oversized, or refused by the app.
         """
-        app = self._apps.named(submitted.app)
-        _check(submitted)
-        hashed = body_hash(submitted.app, submitted.body)
+        tenant, name, body, _, actor, request_id = submitted
+        app = self._apps.named(name)
+        _check(actor, request_id, body)
+        hashed = body_hash(name, body)
         at_ms = max(at_ms, self._state.at_ms)
-        known = self._state.tenants.get(submitted.tenant)
+        known = self._state.tenants.get(tenant)
         if known is not None:
-            recorded = known.retries.find(submitted.actor, submitted.request_id)
+            recorded = known.retries.find(actor, request_id)
             if recorded is not None:
                 return self._replay(submitted, recorded, hashed)
-        refuse_if_too_old(submitted.request_id, at_ms=at_ms, window=self._window)
-        if known is not None and known.stored_bytes + len(submitted.body) > quota_bytes:
-            raise quota_reached(submitted.tenant, f"{quota_bytes} bytes stored", STORED_RETRY_S)
-        state = _state_for_writing(known, app, submitted.tenant, strict_solo=strict_solo)
-        command = _parsed(app.command, submitted.body, "command")
-        decided = app.decide(state, command, Asked(submitted.tenant, submitted.actor, at_ms, seed))
-        return self._fresh(submitted, app, decided, hashed, at_ms)
+        refuse_if_too_old(request_id, at_ms=at_ms, window=self._window)
+        if known is not None and known.stored_bytes + len(body) > quota_bytes:
+            raise quota_reached(tenant, f"{quota_bytes} bytes stored", STORED_RETRY_S)
+        state = _state_for_writing(known, app, tenant, strict_solo=strict_solo)
+        command = _parsed(app.command, body, "command")
+        events, message = app.decide(state, command, Asked(tenant, actor, at_ms, seed))
+        answer = message.SerializeToString()
+        _check_decided(name, events, answer)
+        entry = Entry(tenant, name, app.schema_version, actor, request_id, hashed, at_ms, events, answer)
+        return Fresh(entry_body(entry), entry, self._apps.answer_url(name), answer)
 
     def apply(self, lsn: int, body: bytes) -> None:
         """Take the next entry.
@@ -157,20 +161,22 @@ class Ledger:
     def _take(self, lsn: int, entry: Entry, size_bytes: int) -> None:
         held = self._state
         assert lsn == held.lsn + 1, f"shard {self.shard}: entry {lsn} can't follow entry {held.lsn}"
-        app = self._apps.reading(entry.app, entry.schema_version)
-        known = held.tenants.get(entry.tenant) or self._born(entry)
-        state = known.apps.get(entry.app)
+        tenant, name, version, actor, request_id, hashed, at_ms, events, answer = entry
+        app = self._apps.reading(name, version)
+        known = held.tenants.get(tenant) or self._born(entry)
+        state = known.apps.get(name)
         if state is None:
             state = app.empty()
-        for event in entry.events:
-            state = app.apply(state, event, entry.schema_version)
-        known.apps[entry.app] = state
+        for event in events:
+            state = app.apply(state, event, version)
+        known.apps[name] = state
         known.stored_bytes += size_bytes
         held.written_bytes += size_bytes
-        recorded = Recorded(lsn, entry.at_ms, entry.body_hash, entry.app, entry.answer)
-        known.retries.add(entry.actor, entry.request_id, recorded, self._window)
-        held.lsn, held.at_ms = lsn, entry.at_ms
-        self.applied_lsn = lsn
+        known.retries.add(
+            actor, request_id, self._window, lsn=lsn, at_ms=at_ms, body_hash=hashed, app=name, answer=answer
+        )
+        self.applied_lsn = held.lsn = lsn
+        held.at_ms = at_ms
 
     def ask(self, tenant: str, type_url: str, body: bytes, actor: str) -> Iterator[tuple[str, bytes]]:
         """Answer a query in parts (type URL, bytes), from the state as it is at the call.
@@ -225,24 +231,6 @@ class Ledger:
             )
         return Replay(recorded.lsn, self._apps.answer_url(recorded.app), recorded.answer)
 
-    def _fresh(self, submitted: Submitted, app: App[object], decided: Decided, hashed: bytes, at_ms: int) -> Fresh:
-        answer = decided.answer.SerializeToString()
-        size = len(answer) + sum(map(len, decided.events))
-        if size > DECIDED_BYTES_MAX:
-            raise OversizedError(f"what {app.name} decided", size_bytes=size, limit_bytes=DECIDED_BYTES_MAX)
-        entry = Entry(
-            submitted.tenant,
-            app.name,
-            app.schema_version,
-            submitted.actor,
-            submitted.request_id,
-            hashed,
-            at_ms,
-            decided.events,
-            answer,
-        )
-        return Fresh(entry_body(entry), entry, self._apps.answer_url(app.name), answer)
-
     def _born(self, entry: Entry) -> TenantState:
         assert entry.app == tenant_app.NAME, f"shard {self.shard}: {entry.tenant} wrote before it was created"
         return self._state.add(entry.tenant, 0)
@@ -284,15 +272,19 @@ def _state_for_writing(known: TenantState | None, app: App[object], tenant: str,
     return app.empty() if state is None else state
 
 
-def _check(submitted: Submitted) -> None:
-    if len(submitted.body) > BODY_BYTES_MAX:
-        raise OversizedError("command", size_bytes=len(submitted.body), limit_bytes=BODY_BYTES_MAX)
-    if not 0 < len(submitted.request_id) <= REQUEST_ID_LENGTH_MAX:
-        raise MalformedError(
-            "request id", submitted.request_id, expected=f"1 to {REQUEST_ID_LENGTH_MAX} characters, a fresh UUID"
-        )
-    if len(submitted.actor) > ACTOR_LENGTH_MAX:
-        raise MalformedError("actor", submitted.actor, expected=f"at most {ACTOR_LENGTH_MAX} characters")
+def _check(actor: str, request_id: str, body: bytes) -> None:
+    if len(body) > BODY_BYTES_MAX:
+        raise OversizedError("command", size_bytes=len(body), limit_bytes=BODY_BYTES_MAX)
+    if not 0 < len(request_id) <= REQUEST_ID_LENGTH_MAX:
+        raise MalformedError("request id", request_id, expected=f"1 to {REQUEST_ID_LENGTH_MAX} characters, a UUID")
+    if len(actor) > ACTOR_LENGTH_MAX:
+        raise MalformedError("actor", actor, expected=f"at most {ACTOR_LENGTH_MAX} characters")
+
+
+def _check_decided(app: str, events: Iterable[bytes], answer: bytes) -> None:
+    size = len(answer) + sum(map(len, events))
+    if size > DECIDED_BYTES_MAX:
+        raise OversizedError(f"what {app} decided", size_bytes=size, limit_bytes=DECIDED_BYTES_MAX)
 
 
 def _parsed(kind: type[Message], body: bytes, what: str) -> Message:

@@ -98,11 +98,23 @@ class Retries:
         packed = known.answers.get(request_id)
         return None if packed is None else _unpacked(packed)
 
-    def add(self, actor: str, request_id: str, recorded: Recorded, window: RetryWindow) -> None:
+    def add(
+        self,
+        actor: str,
+        request_id: str,
+        window: RetryWindow,
+        *,
+        lsn: int,
+        at_ms: int,
+        body_hash: bytes,
+        app: str,
+        answer: bytes,
+    ) -> None:
         """Keep an answer, and evict what has left the window: this actor's, and in turn another one's."""
         known = self._actors.get(actor) or self._fresh(actor)
-        known.add(request_id, _packed(recorded), recorded.at_ms)
-        before_ms = recorded.at_ms - window.window_ms
+        name = app.encode()
+        known.add(request_id, _FIXED.pack(lsn, at_ms, body_hash, len(name)) + name + answer, at_ms)
+        before_ms = at_ms - window.window_ms
         if known.oldest_ms < before_ms:
             known.evict(before_ms=before_ms, kept_min=window.kept_min)
         if len(self._turns) > 1:
@@ -137,12 +149,6 @@ def _items(frozen: list[tuple[str, tuple[str, ...], tuple[bytes, ...]]]) -> Iter
                 start, size = end, 0
             size += len(one) + _RECORD_OVERHEAD_BYTES
         yield Answers(actor, request_ids[start:], packed[start:])
-
-
-def _packed(recorded: Recorded) -> bytes:
-    lsn, at_ms, body_hash, app, answer = recorded
-    name = app.encode()
-    return _FIXED.pack(lsn, at_ms, body_hash, len(name)) + name + answer
 
 
 def _unpacked(packed: bytes) -> Recorded:

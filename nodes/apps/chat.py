@@ -70,7 +70,8 @@ class ChatApp:
         happened = pb.ChatEvent.FromString(event)
         match happened.WhichOneof("event"):
             case "posted":
-                state.open(happened.posted.channel).posted(happened.posted)
+                posted = happened.posted
+                state.open(posted.channel).posted(posted)
             case "channel_created":
                 state.open(happened.channel_created.channel)
             case "edited":
@@ -117,8 +118,10 @@ def _post(state: ChatState, command: pb.PostMessage, asked: Asked) -> Decided:
         raise _no_post(name, reply_to_seq)
     event = pb.ChatEvent()
     posted = event.posted  # Filled in place: nearly twice as fast as built by keywords, and every write comes by here.
+    _, posted.author, posted.at_ms, _ = asked
     posted.channel, posted.seq, posted.text = name, last_seq + 1, text
-    posted.author, posted.at_ms, posted.reply_to_seq = asked.actor, asked.at_ms, reply_to_seq
+    if reply_to_seq:
+        posted.reply_to_seq = reply_to_seq
     opened = () if channel is not None else _opened(state, name)
     return Decided((*opened, event.SerializeToString()), pb.ChatAnswer(seq=last_seq + 1))
 

@@ -24,10 +24,11 @@ class Channel:
 
     def posted(self, event: pb.Posted) -> None:
         """Take a post."""
-        assert event.seq == len(self.posts) + 1, f"post {event.seq} can't follow post {len(self.posts)}"
-        post = pb.Post()
-        post.seq, post.text, post.author = event.seq, event.text, event.author
-        post.at_ms, post.reply_to_seq = event.at_ms, event.reply_to_seq
+        post, seq, reply_to_seq = pb.Post(), event.seq, event.reply_to_seq
+        assert seq == len(self.posts) + 1, f"post {seq} can't follow post {len(self.posts)}"
+        post.seq, post.text, post.author, post.at_ms = seq, event.text, event.author, event.at_ms
+        if reply_to_seq:
+            post.reply_to_seq = reply_to_seq
         self.posts.append(post.SerializeToString())
 
     def edited(self, event: pb.Edited) -> None:
