@@ -9,9 +9,9 @@ its mark has found damage, or an older copy put back.
 import mmap
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from struct import Struct
+from typing import NamedTuple
 from zlib import crc32
 
 from core.names import ShardId
@@ -24,9 +24,8 @@ _BODY = Struct("<QQQ16s")
 _CHECK = Struct("<I")
 
 
-@dataclass(frozen=True, slots=True)
-class Mark:
-    """The copy's last record, and how often its meta was written."""
+class Mark(NamedTuple):
+    """The copy's last record, and how often its meta was written; every commit makes one per shard, so a tuple."""
 
     lsn: int
     hash: bytes
@@ -57,7 +56,8 @@ class HighMarks:
 
     def note(self, shard: ShardId, mark: Mark) -> None:
         """Note how far a copy has come; after the commit."""
-        body = _BODY.pack(shard, mark.lsn, mark.meta_version, mark.hash)
+        lsn, hashed, meta_version = mark
+        body = _BODY.pack(shard, lsn, meta_version, hashed)
         at = self._slot(shard)
         self._map[at : at + _SLOT_BYTES] = (body + _CHECK.pack(crc32(body))).ljust(_SLOT_BYTES, b"\0")
 

@@ -1,7 +1,6 @@
 """What the journal's thread does, and the deeds that share a transaction. The index changes only after the commit."""
 
 import sqlite3
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
@@ -13,15 +12,14 @@ from nodes.io.journal_database import (
     PARTS,
     RECORDS,
     ROWS_MAX,
-    Row,
     delete,
     insert,
     meta_checksum,
-    rows_of,
+    values_of,
 )
 from nodes.io.journal_index import CopyIndex, JournalIndex
 from nodes.ports import DiskError
-from nodes.records import NO_HASH, Record, Tip, record_hash, tip_of
+from nodes.records import Record, Tip, record_hash, tip_of
 
 PURGE_ROWS = 512
 """Dead records deleted with one commit: enough to keep up, too few to be felt."""
@@ -39,7 +37,7 @@ class Append:
     @property
     def size_bytes(self) -> int:
         """How much it writes."""
-        return sum(len(record.body) for record in self.records)
+        return sum([len(body) for _, _, _, body in self.records])
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +98,7 @@ class SetAside:
 Shared: TypeAlias = Append | SaveMeta | StagePart
 Cut: TypeAlias = Truncate | Install | SetAside
 Deed: TypeAlias = Shared | Cut
+CUTS = (Truncate, Install, SetAside)
 
 
 @dataclass(slots=True)
@@ -118,11 +117,15 @@ class Draft:
 
     disk: Disk
     tips: dict[ShardId, Tip] = field(default_factory=dict)
-    rows: list[Row] = field(default_factory=list)
+    rows: list[object] = field(default_factory=list)
+    """The values of the records' rows, one after the other."""
+    count: int = 0
+    """Of the records."""
     runs: list[tuple[ShardId, range]] = field(default_factory=list)
     """Whose rows stand where, in order."""
     metas: dict[ShardId, tuple[int, bytes]] = field(default_factory=dict)
-    parts: list[tuple[int, int, int, bytes]] = field(default_factory=list)
+    parts: list[object] = field(default_factory=list)
+    """The values of the parts' rows."""
 
     def take(self, deed: Shared) -> DiskError | None:
         """Take a deed in, or refuse it; what is refused leaves no trace."""
@@ -133,36 +136,30 @@ class Draft:
                 version = self.metas[shard][0] if shard in self.metas else self._copy(shard).meta_version
                 self.metas[shard] = (version + 1, body)
             case StagePart(shard, number, part, body):
-                self.parts.append((shard, number, part, body))
+                self.parts += (shard, number, part, body)
         return None
 
     def commit(self) -> None:
         """Make everything durable, then show it; raises sqlite3.Error."""
         dead = self.disk.index.dead[:PURGE_ROWS]
-        metas = self._meta_rows() if self.metas else ()
-        tables: tuple[tuple[str, Sequence[Sequence[object]]], ...]
-        tables = ((RECORDS, self.rows), (METAS, metas), (PARTS, self.parts))
-        written = [(into, rows) for into, rows in tables if rows]
-        if len(written) == 1 and len(written[0][1]) <= ROWS_MAX and not dead:
-            insert(self.disk.database, *written[0])
-        else:
-            self._commit_all(written, dead)
+        if self.metas or self.parts or dead or self.count > ROWS_MAX:
+            self._commit_all(dead)
+        elif self.rows:
+            insert(self.disk.database, RECORDS, self.rows)
         self._show(dead)
 
     def _append(self, deed: Append) -> DiskError | None:
         shard, records = deed.shard, deed.records
-        first = records[0]
+        lsn, generation, hashed, body = records[0]
         copy = self._copy(shard)
         if not copy.whole:
             return DiskError(f"shard {shard} is damaged on this disk, and takes nothing more")
         tip = self.tips.get(shard) or copy.tip
-        expected = record_hash(tip.hash, tip.lsn + 1, first.generation, first.body)
-        if (first.lsn, first.hash) != (tip.lsn + 1, expected):
-            return DiskError(
-                f"entry {first.lsn} of shard {shard} does not follow entry {tip.lsn}, the last one on disk"
-            )
-        first_place = self.disk.index.next_place + len(self.rows)
-        self.rows += rows_of(first_place, shard, records)
+        if lsn != tip.lsn + 1 or hashed != record_hash(tip.hash, lsn, generation, body):
+            return DiskError(f"entry {lsn} of shard {shard} does not follow entry {tip.lsn}, the last one on disk")
+        first_place = self.disk.index.next_place + self.count
+        self.rows += values_of(first_place, shard, records)
+        self.count += len(records)
         self.runs.append((shard, range(first_place, first_place + len(records))))
         self.tips[shard] = tip_of(records[-1])
         return None
@@ -170,15 +167,18 @@ class Draft:
     def _copy(self, shard: ShardId) -> CopyIndex:
         return self.disk.index.copies.get(shard) or CopyIndex()
 
-    def _meta_rows(self) -> list[tuple[int, int, bytes, bytes]]:
-        found = self.metas.items()
-        return [(shard, version, body, meta_checksum(shard, version, body)) for shard, (version, body) in found]
+    def _meta_rows(self) -> list[object]:
+        values: list[object] = []
+        for shard, (version, body) in self.metas.items():
+            values += (shard, version, body, meta_checksum(shard, version, body))
+        return values
 
-    def _commit_all(self, written: Sequence[tuple[str, Sequence[Sequence[object]]]], dead: list[int]) -> None:
+    def _commit_all(self, dead: list[int]) -> None:
         database = self.disk.database
         database.execute("BEGIN")
-        for into, rows in written:
-            insert(database, into, rows)
+        insert(database, RECORDS, self.rows)
+        insert(database, METAS, self._meta_rows())
+        insert(database, PARTS, self.parts)
         if dead:
             delete(database, dead)
         database.execute("COMMIT")
@@ -186,17 +186,18 @@ class Draft:
     def _show(self, dead: list[int]) -> None:
         index = self.disk.index
         del index.dead[: len(dead)]
-        index.next_place += len(self.rows)
+        index.next_place += self.count
         for shard, places in self.runs:
             index.copy(shard).places.extend(places)
-        for shard in {**self.tips, **self.metas}:
-            copy = index.copy(shard)
-            copy.tip = self.tips.get(shard) or copy.tip
-            if shard in self.metas:
-                copy.meta_version = self.metas[shard][0]
-            note(self.disk, shard, copy)
+        for shard, (version, _) in self.metas.items():
+            index.copy(shard).meta_version = version
+        for shard, tip in self.tips.items():
+            index.copy(shard).tip = tip
+        for shard in self.tips.keys() | self.metas.keys():
+            note(self.disk, shard, index.copy(shard))
 
 
 def note(disk: Disk, shard: ShardId, copy: CopyIndex) -> None:
     """Note how far a copy has come."""
-    disk.marks.note(shard, Mark(copy.tip.lsn, copy.tip.hash or NO_HASH, copy.meta_version))
+    lsn, _, hashed = copy.tip
+    disk.marks.note(shard, Mark(lsn, hashed, copy.meta_version))

@@ -8,7 +8,7 @@ from functools import partial
 from queue import Empty, SimpleQueue
 
 from nodes.io.journal_cuts import cut
-from nodes.io.journal_deeds import Append, Deed, Disk, Draft, Install, SetAside, Truncate
+from nodes.io.journal_deeds import CUTS, Append, Deed, Disk, Draft
 from nodes.ports import DiskError
 
 Done = Callable[[DiskError | None], None]
@@ -122,7 +122,7 @@ class JournalWriter:
         if not backlog:
             return []
         group = [backlog.popleft()]
-        if backlog and not isinstance(group[0][0], Truncate | Install | SetAside):
+        if backlog and not isinstance(group[0][0], CUTS):
             self._fill(group, group[0][0].size_bytes)
         return group
 
@@ -131,7 +131,7 @@ class JournalWriter:
         backlog = self._backlog
         while backlog and len(group) < GROUP_MAX and size < GROUP_BYTES:
             deed = backlog[0][0]
-            if isinstance(deed, Truncate | Install | SetAside):
+            if isinstance(deed, CUTS):
                 break
             size += deed.size_bytes
             group.append(backlog.popleft())
@@ -150,10 +150,10 @@ class JournalWriter:
 
     def _done_together(self, group: Sequence[Job]) -> list[DiskError | None]:
         first = group[0][0]
-        if isinstance(first, Truncate | Install | SetAside):
+        if isinstance(first, CUTS):
             return [_guarded(partial(cut, self._disk, first), self._disk.database)]
         draft = Draft(self._disk)
-        refused = [draft.take(deed) for deed, _ in group if not isinstance(deed, Truncate | Install | SetAside)]
+        refused = [draft.take(deed) for deed, _ in group if not isinstance(deed, CUTS)]
         failed = _guarded(draft.commit, self._disk.database)
         return [refusal or failed for refusal in refused]
 
