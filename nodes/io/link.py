@@ -21,7 +21,7 @@ from nodes.frames import Frame, Heartbeat, HeartbeatReply
 from nodes.io.replication_calls import ACCEPTED, Carrying, OpenedWay, Way, first_request, replicate_over
 from nodes.io.stream import ENDED, Accepted, Stream
 from nodes.ports import Inbox
-from nodes.wire import frame_from_pb, frame_to_pb
+from nodes.wire import frame_from_pb
 from twinhold.v1 import replication_pb2 as pb
 
 Read: TypeAlias = Callable[[], Awaitable[pb.BulkRequest | None]]
@@ -95,7 +95,7 @@ class Link:
             self.want()
         else:
             self._used_at = self._clock.now()
-            stream.send(frame_to_pb(frame), bulk=bulk, slack_s=self._slack_s(frame))
+            stream.send(frame, bulk=bulk, slack_s=self._slack_s(frame))
 
     def drop(self) -> None:
         """End the present stream; a new one is made if it is wanted."""

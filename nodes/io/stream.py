@@ -13,9 +13,11 @@ from core.io.json_log import warn
 from core.names import NodeId
 from core.ports import Clock
 from core.topology import Node
+from nodes.frames import Frame
 from nodes.io.outbox import Outbox
 from nodes.io.replication_calls import Carrying, Way, bulk_over, first_bulk
 from nodes.link import TRIPS_MEASURED
+from nodes.wire import write_frame
 from twinhold.v1 import replication_pb2 as pb
 
 Accepted: TypeAlias = Callable[[], Awaitable[None]]
@@ -65,15 +67,17 @@ class Stream:
         self._next_at = 0.0
         """When the pace allows the next write."""
 
-    def send(self, frame: pb.Frame, *, bulk: bool, slack_s: float = 0.0) -> None:
+    def send(self, frame: Frame, *, bulk: bool, slack_s: float = 0.0) -> None:
         """Put a frame on its way; it may arrive ``slack_s`` late, but the first ones may not."""
+        message = pb.BulkRequest() if bulk else self._kind()
+        write_frame(frame, message.frame)
         if bulk:
-            self._bulk_line.put(pb.BulkRequest(frame=frame).SerializeToString())
+            self._bulk_line.put(message.SerializeToString())
             return
         if self._exact > 0:
             self._exact -= 1
             slack_s = 0.0
-        self._line.put(self._kind(frame=frame).SerializeToString(), slack_s=slack_s)
+        self._line.put(message.SerializeToString(), slack_s=slack_s)
 
     def lose(self) -> None:
         """End the stream, and lose what is on its way."""

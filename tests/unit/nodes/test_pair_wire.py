@@ -28,7 +28,7 @@ from nodes.frames import (
 )
 from nodes.ports import Span
 from nodes.records import Generation, Record, Tip, following, tip_of
-from nodes.wire import frame_from_pb, frame_to_pb
+from nodes.wire import frame_from_pb, write_frame
 from twinhold.v1 import replication_pb2 as pb
 
 numbers = st.integers(0, 2**48)
@@ -87,15 +87,21 @@ messages: st.SearchStrategy[Message] = st.one_of(
 )
 
 
+def written(frame: Frame) -> pb.Frame:
+    message = pb.Frame()
+    write_frame(frame, message)
+    return message
+
+
 @given(st.lists(messages, max_size=6).map(tuple).map(Frame))
 def test_a_frame_survives_the_wire(frame: Frame) -> None:
-    sent = frame_to_pb(frame).SerializeToString()
+    sent = written(frame).SerializeToString()
     assert frame_from_pb(pb.Frame.FromString(sent)) == frame
 
 
 def test_an_error_arrives_as_what_it_was() -> None:
     error = UnavailableError("shard 7 changes hands: retry", reason="STOPPED", retry_after_s=0.1, shard=7)
-    frame = frame_from_pb(frame_to_pb(Frame((Forwarded(ShardId(7), 1, error),))))
+    frame = frame_from_pb(written(Frame((Forwarded(ShardId(7), 1, error),))))
     arrived = frame.messages[0]
     assert isinstance(arrived, Forwarded)
     assert isinstance(arrived.error, UnavailableError)
@@ -109,7 +115,7 @@ def test_an_error_arrives_as_what_it_was() -> None:
 def test_an_altered_entry_is_refused() -> None:
     gen = Generation(1, 1, 0)
     prev = Tip(4, gen, bytes(16))
-    message = frame_to_pb(Frame((Append(ShardId(7), gen, prev, (following(prev, gen, b"pay 10"),), 4),)))
+    message = written(Frame((Append(ShardId(7), gen, prev, (following(prev, gen, b"pay 10"),), 4),)))
     message.messages[0].append.bodies[0] = b"pay 90"
     with pytest.raises(MalformedError, match="match their hash"):
         frame_from_pb(message)

@@ -6,9 +6,11 @@ from collections.abc import AsyncIterator, Callable
 import pytest_asyncio
 
 from chaos.sim.time import Host, World
-from core.names import NodeId
+from core.names import NodeId, ShardId
+from nodes.frames import Ack, Frame
 from nodes.io.replication_calls import Carrying
 from nodes.io.stream import EXACT_FRAMES, PACE_S, Stream
+from nodes.records import Generation
 from tests.fleets import small_fleet
 from twinhold.v1 import replication_pb2 as pb
 
@@ -57,8 +59,8 @@ class Desk:
 
     def send(self, *numbers: int, slack_s: float = 0.0) -> None:
         for number in numbers:
-            message = pb.PeerMessage(ack=pb.Ack(shard=number))
-            self.stream.send(pb.Frame(messages=[message]), bulk=False, slack_s=slack_s)
+            frame = Frame((Ack(ShardId(number), Generation(1, 1, 0), 1),))
+            self.stream.send(frame, bulk=False, slack_s=slack_s)
 
 
 @pytest_asyncio.fixture
