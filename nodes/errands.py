@@ -81,10 +81,6 @@ class Errands:
         self.open: set[Errand] = set()
         """Let in, and owed an answer."""
 
-    def fresh(self, ticket: int, work: Work, until: float) -> Errand:
-        """Make one; it is owed an answer once it is ``open``."""
-        return Errand(ticket, work, until, self)
-
     def wake(self, now: float) -> float:
         """Answer whoever's time is over; returns when the next one's is."""
         for errand in [errand for errand in self.open if errand.until <= now]:

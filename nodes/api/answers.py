@@ -7,11 +7,8 @@ from twinhold.v1 import command_service_pb2 as pb
 def write_answer(message: pb.CommandAnswer, answered: Answered) -> None:
     """Write a committed command's answer."""
     body, position = message.body, message.position
-    body.type_url = answered.type_url
-    body.value = answered.body
-    position.shard = answered.shard
-    position.lsn = answered.lsn
-    if answered.replayed:
+    position.shard, position.lsn, body.type_url, body.value, replayed = answered
+    if replayed:
         message.replayed = True
 
 

@@ -61,14 +61,8 @@ class Intake:
         request_id, body = command.request_id, command.body
         if not 0 < len(request_id) <= REQUEST_ID_LENGTH_MAX:
             raise MalformedError("request id", request_id, expected=f"1 to {REQUEST_ID_LENGTH_MAX} characters, a UUID")
-        return Submitted(
-            tenant=command.tenant,
-            app=self._apps.of_command(body.type_url).name,
-            body=body.value,
-            type_url=body.type_url,
-            actor=actor,
-            request_id=request_id,
-        )
+        url = body.type_url
+        return Submitted(command.tenant, self._apps.of_command(url).name, body.value, url, actor, request_id)
 
     def event(self, app: str, body: bytes) -> Any:
         """Pack an app's event for a subscriber."""

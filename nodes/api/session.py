@@ -143,14 +143,14 @@ class Session:
             if found is not None:
                 self._put(item.ticket, found)
                 return
-        errand = self._errands.fresh(item.ticket, Work.QUERY, now + patience_s(item.wait_ms))
+        errand = Errand(item.ticket, Work.QUERY, now + patience_s(item.wait_ms), self._errands)
         run = asking(self._served, query, self._actor, errand.done)
         self._wait_for_turn(query.tenant, errand, run, len(query.body.value))
 
     def _take_command(self, item: pb.SessionCommand, now: float) -> None:
         submitted = self._intake.submitted(item.command, self._actor)
         tenant, size_bytes = submitted.tenant, len(submitted.body)
-        errand = self._errands.fresh(item.ticket, Work.COMMAND, now + patience_s(item.wait_ms))
+        errand = Errand(item.ticket, Work.COMMAND, now + patience_s(item.wait_ms), self._errands)
         if self._door.enters_straight(tenant, size_bytes=size_bytes):
             self._owe(errand)
             errand.begun = True

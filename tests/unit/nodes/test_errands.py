@@ -26,7 +26,7 @@ class Desk:
         self.answers.append((ticket, result))
 
     def enter(self, ticket: int, work: Work = Work.COMMAND, until: float = 10.0) -> Errand:
-        errand = self.errands.fresh(ticket, work, until)
+        errand = Errand(ticket, work, until, self.errands)
         self.errands.open.add(errand)
         return errand
 
