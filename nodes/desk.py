@@ -25,7 +25,7 @@ from nodes.records import Record
 from nodes.replay import Replay
 from nodes.subscription import Subscription
 from nodes.turn import Flushed
-from nodes.views import Answered, Outcome, QueryAnswer, QueryOutcome
+from nodes.views import Answered, Outcome, QueryAnswer, QueryOutcome, Role
 from nodes.waiting import Answer, Queued, Reader, Waiting
 from nodes.world import World
 
@@ -105,15 +105,14 @@ class Desk:
         """Run a command; ``done`` gets what came of it."""
         if self.serving:
             self._decide(submitted, done)
-        elif self._state.owner and not self._state.complaint:
-            if len(self.waiting.queue) >= QUEUE_MAX:
-                done(
-                    OverloadedError(f"shard {self.shard} changes hands, its queue is full", retry_after_s=RETRY_AFTER_S)
-                )
-            else:
-                self.waiting.queue.append(Queued(self._world.clock.now() + QUEUE_MAX_S, submitted, done))
-        else:
+        elif not self._patience_s():
             done(self.refusal())
+        elif len(self.waiting.queue) >= QUEUE_MAX:
+            done(OverloadedError(f"shard {self.shard} changes hands, its queue is full", retry_after_s=RETRY_AFTER_S))
+        else:
+            self.waiting.queue.append(Queued(self._world.clock.now(), submitted, done))
+            if len(self.waiting.queue) == 1:
+                self._timed()
 
     def query(self, tenant: str, type_url: str, body: bytes, actor: str, done: Callable[[QueryOutcome], None]) -> None:
         """Read: computed from the state at arrival, given out when that is committed and every lease holds."""
@@ -158,7 +157,7 @@ class Desk:
 
     def expire(self, now: float) -> None:
         """Answer whoever waited for too long."""
-        self.waiting.expire(now, lambda what: self._later(f"could not finish the {what} in time"))
+        self.waiting.expire(now, self._patience_s(), self._too_late)
 
     def answer_readers(self) -> None:
         """Let go of reads whose place is committed, while every lease that counts holds."""
@@ -293,6 +292,23 @@ class Desk:
         self.answer_readers()
         if self.waiting.readers:
             self._timed()
+
+    def _patience_s(self) -> float:
+        """Say how long a command waits until this copy serves; 0: as things stand it never will.
+
+        A standby whose primary's process is gone may be the next one to serve, and whoever asks it has tried the
+        primary before: without this, everybody would ask both in turn until the verdict, and be late by a retry.
+        """
+        p = self._state
+        if p.complaint:
+            return 0.0
+        if p.owner:
+            return QUEUE_MAX_S
+        forsaken = p.role is Role.STANDBY and p.leases.refused(p.assignment.primary.node)
+        return p.timers.lease_s / 2 if forsaken else 0.0
+
+    def _too_late(self, what: str) -> TwinholdError:
+        return self._later(f"could not finish the {what} in time") if self._state.owner else self.refusal()
 
     def _readable(self) -> bool:
         return self.replay.loaded and self.pair.readable(self._world.clock.now())

@@ -62,7 +62,7 @@ class Reader(Generic[Told]):
 class Queued:
     """A request that waits until it is admitted here, or forwarded."""
 
-    deadline: float
+    since: float
     submitted: Submitted
     done: Answer
 
@@ -80,11 +80,11 @@ class Waiting:
         """Say whether anybody waits who has a deadline."""
         return bool(self.readers or self.queue)
 
-    def expire(self, now: float, error: Callable[[str], TwinholdError]) -> None:
-        """Answer whoever waited for too long: certainly not done, or not read."""
+    def expire(self, now: float, patience_s: float, error: Callable[[str], TwinholdError]) -> None:
+        """Answer whoever waited for too long: certainly not done, or not read; ``patience_s`` is the queue's."""
         while self.readers and self.readers[0].deadline <= now:
             self.readers.popleft().done(error("read"))
-        while self.queue and self.queue[0].deadline <= now:
+        while self.queue and self.queue[0].since + patience_s <= now:
             self.queue.popleft().done(error("command"))
 
     def take_queue(self) -> Iterator[Queued]:

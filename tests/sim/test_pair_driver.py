@@ -3,14 +3,17 @@
 from itertools import pairwise
 
 import pytest
+from google.protobuf.wrappers_pb2 import StringValue
 
 from core.errors import NotOwnerError, TwinholdError
 from core.names import NodeId
 from nodes.driver import PROGRESS_S, NodeDriver
+from nodes.ledger import Submitted
 from nodes.pair_rules import Rules
 from nodes.subscription import Subscription
-from nodes.views import CopyView, EntryStep, Order, Outcome, Role
-from tests.sim.pair_world import PairWorld
+from nodes.views import Answered, CopyView, EntryStep, Order, Outcome, Role
+from tests.sim.pair_store import promote
+from tests.sim.pair_world import COMMAND, TIMERS, PairWorld
 
 
 class Quiet(PairWorld):
@@ -92,6 +95,45 @@ def test_a_switchover_fails_no_write_and_changes_roles() -> None:
     assert world.view(new).serving
     assert world.view(old).role is Role.STANDBY
     assert world.failed == []
+
+
+def asked(world: Quiet, node: NodeId) -> list[Outcome]:
+    """Ask a node for a write, and return where its answer will stand."""
+    outcomes: list[Outcome] = []
+    body = StringValue(value="asked").SerializeToString()
+    world.driver(node).submit(Submitted(str(world.tenant), "log", body, COMMAND, "ada", "asked"), outcomes.append)
+    return outcomes
+
+
+def bereave(world: Quiet) -> NodeId:
+    """Kill the primary's process, and return the standby once it knows."""
+    standby = world.standby
+    world.machines[world.primary].crash(keep_all=True)
+    until = world.time.now + 1.0
+    while not any(seen.refused for seen in world.driver(standby).observations()):
+        assert world.time.now < until, "nobody tells the standby"
+        world.time.run(world.time.now + 0.01)
+    return standby
+
+
+def test_a_standby_whose_primary_is_gone_keeps_a_command_until_it_is_promoted() -> None:
+    world = quiet()
+    standby = bereave(world)
+    outcomes = asked(world, standby)
+    world.time.run(world.time.now + TIMERS.lease_s / 4)
+    assert outcomes == []
+    promote(world.store, world.shard, world.store.records[world.shard].fence)
+    world.driver(standby).map_changed([world.store.records[world.shard]])
+    world.time.run(world.time.now + 2 * TIMERS.lease_s)
+    assert [type(outcome) for outcome in outcomes] == [Answered]
+
+
+def test_a_standby_that_is_not_promoted_soon_sends_away() -> None:
+    world = quiet()
+    assert [type(outcome) for outcome in asked(world, world.standby)] == [NotOwnerError]
+    outcomes = asked(world, bereave(world))
+    world.time.run(world.time.now + TIMERS.lease_s / 2 + 2 * TIMERS.heartbeat_s)
+    assert [type(outcome) for outcome in outcomes] == [NotOwnerError]
 
 
 def test_a_standby_moves_without_one_copy_on_the_way_and_without_a_failed_write() -> None:
