@@ -55,11 +55,11 @@ def batches(records: tuple[Record, ...]) -> list[tuple[Record, ...]]:
         return [records]
     found: list[tuple[Record, ...]] = []
     start = size = 0
-    for n, record in enumerate(records):
-        if size and size + len(record.body) > BATCH_BYTES:
+    for n, (_, _, _, body) in enumerate(records):
+        if size and size + len(body) > BATCH_BYTES:
             found.append(records[start:n])
             start, size = n, 0
-        size += len(record.body)
+        size += len(body)
     found.append(records[start:])
     return found
 

@@ -165,8 +165,7 @@ def _continuation(p: CopyState, m: Append) -> tuple[Record, ...] | None:
 
 def _append(p: CopyState, records: tuple[Record, ...]) -> None:
     p.hello = 0
-    for record in records:
-        p.extend(record)
+    p.extend(*records)
     p.persist(records, quiet=False)
 
 

@@ -259,12 +259,14 @@ class CopyState:
         self.serial += 1
         return self.serial
 
-    def extend(self, record: Record) -> None:
-        """Add one entry at the end, in memory."""
-        if not self.spans or self.spans[-1].generation != record.generation:
-            self.spans.append(Span(record.generation, record.lsn))
-        self.recent.append(record)
-        self.tip = tip_of(record)
+    def extend(self, *records: Record) -> None:
+        """Add entries at the end, in memory."""
+        spans = self.spans
+        for lsn, generation, _, _ in records:
+            if not spans or spans[-1].generation != generation:
+                spans.append(Span(generation, lsn))
+        self.recent.extend(records)
+        self.tip = tip_of(records[-1])
 
     def persist(self, records: tuple[Record, ...], *, quiet: bool) -> None:
         """Write entries; ``quiet``: whoever waits for them waits for others too, and hastens this disk then."""
@@ -277,9 +279,10 @@ class CopyState:
 
     def trim(self) -> None:
         """Forget old entries in memory; never one that is not on disk."""
-        recent, keep_from = self.recent, self.durable_lsn - RECENT_RECORDS
-        while recent and recent[0].lsn <= keep_from:
-            recent.popleft()
+        recent = self.recent
+        if recent:
+            for _ in range(self.durable_lsn - RECENT_RECORDS + 1 - recent[0].lsn):
+                recent.popleft()
 
     def place(self, lsn: int) -> Tip | None:
         """Look an lsn up in memory; None: not there."""
