@@ -7,6 +7,9 @@ from twinhold.v1 import chat_pb2 as pb
 PART_BYTES = 240 * 1024
 """A part is full at this size; the largest post, text and reactions at their limits, has less."""
 PIECE_BYTES = 64 * 1024
+PIECE_MARKS = 1000
+EXTRA_BYTES = 16
+"""Of a post, a mark or a channel, beside its own."""
 
 
 class Channel:
@@ -97,30 +100,34 @@ def loaded(parts: Iterable[bytes]) -> ChatState:
 
 def _parts(copies: list[tuple[str, list[bytes], dict[str, int]]]) -> Iterator[bytes]:
     part, size = pb.ChatPart(), 0
-    for piece in _pieces(copies):
-        length = piece.ByteSize()
+    for name, posts, marks, length in _pieces(copies):
         if size and size + length > PART_BYTES:
             yield part.SerializeToString()
             part, size = pb.ChatPart(), 0
-        part.channels.append(piece)
+        piece = part.channels.add()  # Filled where it stands: protobuf copies what is built apart.
+        piece.channel = name
+        piece.posts.extend(posts)
+        for actor, seq in marks:
+            piece.marks.add(actor=actor, seq=seq)
         size += length
     if size:
         yield part.SerializeToString()
 
 
-def _pieces(copies: list[tuple[str, list[bytes], dict[str, int]]]) -> Iterator[pb.ChannelPiece]:
+def _pieces(
+    copies: list[tuple[str, list[bytes], dict[str, int]]],
+) -> Iterator[tuple[str, list[bytes], list[tuple[str, int]], int]]:
+    """Cut channels into pieces of posts or of marks, with about as many bytes as each has."""
     for name, posts, marks in copies:
-        piece, size = pb.ChannelPiece(channel=name), 0
-        for post in posts:
-            if size + len(post) > PIECE_BYTES:
-                yield piece
-                piece, size = pb.ChannelPiece(channel=name), 0
-            piece.posts.append(post)
-            size += len(post)
-        for actor, seq in marks.items():
-            if size > PIECE_BYTES:
-                yield piece
-                piece, size = pb.ChannelPiece(channel=name), 0
-            piece.marks.add(actor=actor, seq=seq)
-            size += len(actor) + 16
-        yield piece
+        first = size = 0
+        for n, post in enumerate(posts):
+            length = len(post) + EXTRA_BYTES
+            if size and size + length > PIECE_BYTES:
+                yield name, posts[first:n], [], size
+                first, size = n, 0
+            size += length
+        yield name, posts[first:], [], size + len(name) + EXTRA_BYTES
+        rows = list(marks.items())
+        for first in range(0, len(rows), PIECE_MARKS):
+            some = rows[first : first + PIECE_MARKS]
+            yield name, [], some, sum(len(actor) + EXTRA_BYTES for actor, _ in some)

@@ -11,6 +11,8 @@ from twinhold.v1 import journal_pb2 as pb
 
 ITEMS_BYTES = 256 * 1024
 """Small items share a part until it has this size."""
+EXTRA_BYTES = 512
+"""Of an item beside what it carries, at most; a request id with its answer adds a few bytes more."""
 
 
 class Entry(NamedTuple):
@@ -123,12 +125,11 @@ def parts_of(items: Iterable[Item]) -> Iterator[bytes]:
     """Pack items into parts; a part is a little larger than 256 KiB at most."""
     part, size = pb.LedgerPart(), 0
     for item in items:
-        written = _item_to(item)
-        length = written.ByteSize()
+        length = _about_bytes(item)
         if size and size + length > ITEMS_BYTES:
             yield part.SerializeToString()
             part, size = pb.LedgerPart(), 0
-        part.items.append(written)
+        _write_item(item, part.items.add())
         size += length
     yield part.SerializeToString()
 
@@ -146,24 +147,34 @@ def items_of(part: bytes) -> Iterator[Item]:
     return map(_item_from, message.items)
 
 
-def _item_to(item: Item) -> pb.LedgerItem:
+def _about_bytes(item: Item) -> int:
     match item:
-        case Head():
-            return pb.LedgerItem(
-                head=pb.LedgerHead(version=item.version, shard=item.shard, lsn=item.lsn, at_ms=item.at_ms)
-            )
-        case TenantHead():
-            return pb.LedgerItem(tenant=pb.TenantHead(tenant=item.tenant, stored_bytes=item.stored_bytes))
         case AppPiece():
-            return pb.LedgerItem(
-                piece=pb.AppPiece(app=item.app, schema_version=item.schema_version, body=item.body, last=item.last)
-            )
-        case End(items):
-            return pb.LedgerItem(end=pb.LedgerEnd(items=items))
+            return len(item.body) + EXTRA_BYTES
         case Answers():
-            return pb.LedgerItem(
-                answers=pb.RecordedAnswers(actor=item.actor, request_ids=item.request_ids, packed=item.packed)
-            )
+            return sum(map(len, item.packed)) + sum(map(len, item.request_ids)) + EXTRA_BYTES
+        case _:
+            return EXTRA_BYTES
+
+
+def _write_item(item: Item, into: pb.LedgerItem) -> None:
+    """Fill an item in where it stands: protobuf copies what is built apart."""
+    match item:
+        case Head(version, shard, lsn, at_ms):
+            head = into.head
+            head.version, head.shard, head.lsn, head.at_ms = version, shard, lsn, at_ms
+        case TenantHead(tenant, stored_bytes):
+            into.tenant.tenant, into.tenant.stored_bytes = tenant, stored_bytes
+        case AppPiece(app, schema_version, body, last):
+            piece = into.piece
+            piece.app, piece.schema_version, piece.body, piece.last = app, schema_version, body, last
+        case End(items):
+            into.end.items = items
+        case Answers(actor, request_ids, packed):
+            answers = into.answers
+            answers.actor = actor
+            answers.request_ids.extend(request_ids)
+            answers.packed.extend(packed)
 
 
 def _item_from(message: pb.LedgerItem) -> Item:
