@@ -1,7 +1,8 @@
-"""The records as the leader knows them, and the map that it publishes from them.
+"""The records as a control plane knows them, indexed; and the map that it publishes from them while it leads.
 
-A record enters only when it is known decided, and only when it is newer than the one held; each entry becomes one step
-of the map, in order (C8). Everything that is asked often is indexed and kept up to date by difference.
+A follower takes the leader's map in. In a leader's a record enters only when it is known decided, and only when it is
+newer than the one held; each entry becomes one step of the map, in order (C8). What is asked often is indexed and kept
+up to date by difference, in followers too: whoever takes over after a loss has no time to begin with it.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -10,33 +11,27 @@ from control_plane.loads import Loads
 from control_plane.ports import Partition, partition_of
 from core.assignments import Assignment
 from core.fleet_map import Delta, FleetMap, Revision
-from core.names import DcId, GeographyId, NodeId, ShardId
+from core.names import DcId, GeographyId, NodeId, ShardId, TenantName
 from core.topology import Topology
 
 
 class Catalog:
-    """One term's records.
+    """One control plane's records.
 
     Args:
-        fleet_map: what this control plane knows when it takes over; every change goes through this catalog afterwards.
-        published: told each step that the map has taken.
+        fleet_map: the map; every change of it goes through this catalog.
+        published: told each step that this control plane makes while it leads.
     """
 
     def __init__(self, fleet_map: FleetMap, *, published: Callable[[Delta], None]) -> None:
         self.topology = fleet_map.topology
-        self.loads = Loads(fleet_map.topology)
-        self.solo_since_ms: dict[ShardId, int] = {}
-        """The exposure ledger: shards that stand on one copy, since when."""
         self.stamp: tuple[int, int] | None = None
-        """(store incarnation, term) under which steps are published; None: the store's identity is not known yet."""
+        """(store incarnation, term) under which steps are published; None: this control plane does not lead yet."""
         self._map = fleet_map
         self._published = published
         self._homes = partitions_of(fleet_map.topology)
-        self._led: dict[NodeId, dict[ShardId, None]] = {node: {} for node in self.loads.load}
-        self._followed: dict[NodeId, dict[ShardId, None]] = {node: {} for node in self.loads.load}
         self._geographies = {dc.id: dc.geography for dc in fleet_map.topology.data_centers}
-        for assignment in fleet_map.shards.values():
-            self._index(assignment)
+        self._index_all()
 
     @property
     def revision(self) -> Revision:
@@ -96,6 +91,21 @@ class Catalog:
                 counts[standby.node] = counts.get(standby.node, 0) + 1
         return counts
 
+    def replace(
+        self, revision: Revision, assignments: Iterable[Assignment], overrides: Mapping[TenantName, ShardId]
+    ) -> None:
+        """Take a snapshot of the leader's map; raises MalformedError for a bad one, and stays on the last good one."""
+        self._map.replace_all(revision, assignments, overrides)
+        self._index_all()
+
+    def step(self, delta: Delta, at_ms: int) -> None:
+        """Take a step of the map; raises PositionGoneError when a snapshot is needed, or MalformedError."""
+        changed = {a.shard: a for a in delta.changed}
+        before = [self._map.shards.get(shard) for shard in changed]
+        self._map.apply(delta)
+        for old, new in zip(before, changed.values(), strict=True):
+            self._reindex(old, new, at_ms)
+
     def learn(self, decided: Iterable[Assignment], at_ms: int) -> Sequence[Assignment]:
         """Take records that the store holds, publish those that are news, and return them."""
         news = {a.shard: a for a in decided if self._newer(a)}
@@ -103,10 +113,7 @@ class Catalog:
             return ()
         changed = tuple(news[shard] for shard in sorted(news))
         delta = Delta(self._map.revision, self._next(), changed)
-        before = [self._map.shards.get(a.shard) for a in changed]
-        self._map.apply(delta)
-        for old, new in zip(before, changed, strict=True):
-            self._reindex(old, new, at_ms)
+        self.step(delta, at_ms)
         self._published(delta)
         return changed
 
@@ -119,6 +126,15 @@ class Catalog:
         held = self._map.revision
         number = held.n + 1 if (held.store_incarnation, held.term) == self.stamp else 1
         return Revision(*self.stamp, number)
+
+    def _index_all(self) -> None:
+        self.loads = Loads(self.topology)
+        self.solo_since_ms: dict[ShardId, int] = {}
+        """The exposure ledger: shards that stand on one copy, since when."""
+        self._led: dict[NodeId, dict[ShardId, None]] = {node: {} for node in self.loads.load}
+        self._followed: dict[NodeId, dict[ShardId, None]] = {node: {} for node in self.loads.load}
+        for assignment in self._map.shards.values():
+            self._index(assignment)
 
     def _index(self, assignment: Assignment) -> None:
         self.loads.add(assignment)

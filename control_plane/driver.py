@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeAlias, assert_never
 
 from control_plane.books import OperationBook, Shelf
-from control_plane.catalog import partitions_of
+from control_plane.catalog import Catalog, partitions_of
 from control_plane.desk import Desk, operation_view
 from control_plane.election import Action as ElectionAction
 from control_plane.election import (
@@ -99,6 +99,7 @@ class ControlPlaneDriver:
     ) -> None:
         self.fleet_map = FleetMap(topology)
         """The map as this control plane knows it; serve it on, never change it."""
+        self._catalog = Catalog(self.fleet_map, published=self._published)
         self._me = control_plane
         self._timers = timers
         self._clock = clock
@@ -220,7 +221,7 @@ class ControlPlaneDriver:
         """Take a snapshot of the leader's map; raises MalformedError for a bad one, and stays on the last good one."""
         if self._leader is not None:
             return
-        self.fleet_map.replace_all(revision, assignments, overrides)
+        self._catalog.replace(revision, assignments, overrides)
         for sink in self._sinks:
             sink.replaced()
 
@@ -228,7 +229,7 @@ class ControlPlaneDriver:
         """Take a step of the leader's map; raises PositionGoneError when a snapshot is needed, or MalformedError."""
         if self._leader is not None:
             return
-        self.fleet_map.apply(delta)
+        self._catalog.step(delta, self._clock.wall_ms())
         self._published(delta)
 
     def map_age_ms(self) -> int:
@@ -449,9 +450,8 @@ class ControlPlaneDriver:
                 store=self._store,
                 nodes=self._nodes,
                 roster=self._roster,
-                fleet_map=self.fleet_map,
+                catalog=self._catalog,
                 placement=SimplePlacement(),
-                published=self._published,
                 deposed=lambda newer: self._elect(Deposed(newer)),
                 events_added=lambda: _wake_all(self._event_wakes),
                 operations_changed=lambda: _wake_all(self._operation_wakes),

@@ -22,8 +22,7 @@ from control_plane.writer import Writer
 from core.assignments import Assignment, Copy, Fence
 from core.assignments import Leader as LeaderProposer
 from core.errors import RefusedBySafetyError, UnavailableError
-from core.fleet_map import Delta, FleetMap
-from core.names import ControlPlaneId, DcId, GeographyId, NodeId, ShardId, copy_id
+from core.names import ControlPlaneId, DcId, GeographyId, NodeId, ShardId, copy_id, dc_of
 from core.ports import Clock, Rng, Timer
 from core.timers import Timers
 
@@ -50,9 +49,8 @@ class World:
     store: AssignmentStore
     nodes: Nodes
     roster: Roster
-    fleet_map: FleetMap
+    catalog: Catalog
     placement: Placement
-    published: Callable[[Delta], None]
     deposed: Callable[[int], None]
     events_added: Callable[[], None]
     operations_changed: Callable[[], None]
@@ -67,7 +65,8 @@ class Leader:
     def __init__(self, world: World, term: int) -> None:
         self._world = world
         self.term = term
-        self._reader = Reader(world.store, world.clock, world.fleet_map.topology, term, self._arrived)
+        self._catalog = world.catalog
+        self._reader = Reader(world.store, world.clock, world.catalog.topology, term, self._arrived)
         self._office: Office | None = None
         self._opened_at: float | None = None
         self._learnt: set[GeographyId] = set()
@@ -83,8 +82,8 @@ class Leader:
     def win(self) -> None:
         """The term is ours: build the office."""
         world = self._world
-        topology = world.fleet_map.topology
-        self._catalog = Catalog(world.fleet_map, published=world.published)
+        topology = self._catalog.topology
+        self._catalog.stamp = None
         shelf = Shelf()
         self._chronicle = Chronicle(world.store, world.clock, self.term, encode=world.encode, added=world.events_added)
         self._office = Office(
@@ -127,6 +126,7 @@ class Leader:
         if self._office is None or self._office.over:
             return
         self._office.over = True
+        self._catalog.stamp = None
         self._office.writer.close()
         self._chronicle.closed = True
         self._world.tell("leader.stepped_down", {"term": self.term, "cause": cause})
@@ -220,7 +220,6 @@ class Leader:
             self._freeze(f"the store belongs to fleet {identity[0]}, not to {office.topology.fleet}")
         for presence in office.roster.nodes.values():
             self.mover.heard(presence.node, presence.copies.values())
-        self._compare_copies(office)
         self.guard.take_over()
         term = f"controlPlanes/{office.me}"
         self._audit("leader.took_over", term, acted=True, reasons=(f"term {self.term}",))
@@ -242,7 +241,7 @@ class Leader:
         if not fresh:
             return
         self._learn(records)
-        self._compare_copies(office)
+        self._compare_copies(office, fresh)
         self.again()
 
     def _read_on(self, now: float) -> None:
@@ -256,9 +255,11 @@ class Leader:
         elif now >= self._opened_at + READ_AFTER_S and not self.guard.rescuing(now):
             self._reader.read_next()
 
-    def _compare_copies(self, office: Office) -> None:
-        """Look for copies that stand above our records: a step was not heard here, or the store was restored."""
+    def _compare_copies(self, office: Office, geographies: Sequence[GeographyId]) -> None:
+        """Look for copies that stand above the records that were read: the store was restored, or they moved on."""
         for presence in office.roster.nodes.values():
+            if self._catalog.geography_of(dc_of(presence.node)) not in geographies:
+                continue
             for copy in presence.copies.values():
                 if self._behind(copy.shard, copy.fence):
                     self._memory.suspect(copy.shard, copy.fence)
@@ -267,9 +268,7 @@ class Leader:
         record = self._catalog.get(shard)
         if record is not None:
             return fence > record.fence
-        return (
-            self._catalog.knows(shard) and self._world.fleet_map.topology.geography_of_shard(shard).id in self._learnt
-        )
+        return self._catalog.knows(shard) and self._catalog.topology.geography_of_shard(shard).id in self._learnt
 
     def _learn(self, decided: Iterable[Assignment]) -> None:
         changed = self._catalog.learn(decided, self._world.clock.wall_ms())
@@ -321,7 +320,7 @@ class Leader:
                 self._place_geography(office, geography.id)
 
     def _placed(self, geography: GeographyId) -> bool:
-        home = self._world.fleet_map.topology.geography(geography)
+        home = self._catalog.topology.geography(geography)
         shards = range(home.first_shard, home.first_shard + home.shards)
         return all(self._catalog.get(ShardId(number)) is not None for number in shards)
 
