@@ -55,11 +55,12 @@ def batches(records: tuple[Record, ...]) -> list[tuple[Record, ...]]:
         return [records]
     found: list[tuple[Record, ...]] = []
     start = size = 0
-    for n, (_, _, _, body) in enumerate(records):
-        if size and size + len(body) > BATCH_BYTES:
+    for n, record in enumerate(records):
+        length = len(record.body)
+        if size and size + length > BATCH_BYTES:
             found.append(records[start:n])
             start, size = n, 0
-        size += len(body)
+        size += length
     found.append(records[start:])
     return found
 

@@ -262,9 +262,9 @@ class CopyState:
     def extend(self, *records: Record) -> None:
         """Add entries at the end, in memory."""
         spans = self.spans
-        for lsn, generation, _, _ in records:
-            if not spans or spans[-1].generation != generation:
-                spans.append(Span(generation, lsn))
+        for record in records:
+            if not spans or spans[-1].generation != record.generation:
+                spans.append(Span(record.generation, record.lsn))
         self.recent.extend(records)
         self.tip = tip_of(records[-1])
 

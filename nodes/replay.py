@@ -130,10 +130,10 @@ class Replay:
     def _apply(self, records: Iterable[Record]) -> int:
         """Apply entries up to the target; returns the last one that the state holds."""
         ledger, target = self.ledger, self.target_lsn
-        for lsn, _, _, body in records:
-            if lsn > target:
+        for record in records:
+            if record.lsn > target:
                 break
-            ledger.apply(lsn, body)
+            ledger.apply(record.lsn, record.body)
         return ledger.applied_lsn
 
 

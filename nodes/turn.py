@@ -111,7 +111,7 @@ def frames(messages: list[Message]) -> list[Frame]:
 
 def _weight_bytes(message: Message) -> int:
     if type(message) is Append:
-        return sum([len(body) for _, _, _, body in message.records])
+        return sum([len(record.body) for record in message.records])
     return len(message.body) if type(message) is SnapshotPart else 0
 
 

@@ -89,12 +89,12 @@ def _write_append(m: Append, part: pb.PeerMessage) -> None:
     _write_gen(gen, into.gen)
     _write_tip(m.prev, into.prev)
     if records:
-        into.bodies.extend([body for _, _, _, body in records])
+        into.bodies.extend([record.body for record in records])
         into.last_hash = records[-1].hash
-    for lsn, generation, _, _ in records:
-        if generation != gen:  # It changes within them; hardly ever.
-            gen = generation
-            _write_span(gen, lsn, into.spans.add())
+    for record in records:
+        if record.generation != gen:  # It changes within them; hardly ever.
+            gen = record.generation
+            _write_span(gen, record.lsn, into.spans.add())
     if m.decided is not None:
         into.decided.CopyFrom(assignment_to_pb(m.decided))
 

@@ -37,7 +37,7 @@ class Append:
     @property
     def size_bytes(self) -> int:
         """How much it writes."""
-        return sum([len(body) for _, _, _, body in self.records])
+        return sum([len(record.body) for record in self.records])
 
 
 @dataclass(frozen=True, slots=True)
