@@ -235,29 +235,28 @@ class Desk:
 
     def _decide(self, submitted: Submitted, done: Answer) -> None:
         """Judge a command against the state, uncommitted entries included; what comes of it waits for its commit."""
-        world, p = self._world, self._state
-        if self.waiting.writers.count >= WRITERS_MAX:
+        world, ledger, writers = self._world, self.replay.ledger, self.waiting.writers
+        if writers.count >= WRITERS_MAX:
             done(OverloadedError(f"shard {self.shard} has {WRITERS_MAX} writes in flight", retry_after_s=RETRY_AFTER_S))
             return
-        seed, solo = world.rng.getrandbits(64), p.assignment.solo
+        seed, solo = world.rng.getrandbits(64), self._state.assignment.solo
         try:
-            decision = self.replay.ledger.decide(
+            decision = ledger.decide(
                 submitted, at_ms=world.clock.wall_ms(), seed=seed, strict_solo=solo, quota_bytes=world.quota_bytes
             )
         except STATEFUL as error:
-            deadline = world.clock.now() + READ_MAX_S
-            self._read(Reader[Outcome](self.replay.ledger.applied_lsn, deadline, error, done))
+            self._read(Reader[Outcome](ledger.applied_lsn, world.clock.now() + READ_MAX_S, error, done))
             return
         except TwinholdError as error:
             done(error)
             return
         if isinstance(decision, Fresh):
-            lsn = self.pair.admit(decision.entry)
-            self.replay.ledger.take(lsn, decision)
+            body, _, type_url, answer = decision
+            lsn = self.pair.admit(body)
+            ledger.take(lsn, decision)
             self.writes_total += 1
-            self._world.turn.flush_later(self._flusher)
-            answer = Answered(self.shard, lsn, decision.type_url, decision.answer, replayed=False)
-            self.waiting.writers.add(lsn, answer, done)
+            world.turn.flush_later(self._flusher)
+            writers.add(lsn, Answered(self.shard, lsn, type_url, answer, replayed=False), done)
         else:
             self._replayed(Answered(self.shard, decision.lsn, decision.type_url, decision.answer, replayed=True), done)
 
