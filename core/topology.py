@@ -3,8 +3,9 @@
 ``regions/`` reads it from YAML. Everybody else takes it as a value.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import Enum
 from math import asin, cos, radians, sin, sqrt
 from typing import TypeVar
@@ -92,6 +93,19 @@ class Geography:
 
 
 @dataclass(frozen=True, slots=True)
+class _Index:
+    """What is looked up in a topology, tabulated once: it never changes, and every record is checked against it."""
+
+    geographies: Mapping[GeographyId, Geography]
+    data_centers: Mapping[DcId, DataCenter]
+    nodes: Mapping[NodeId, Node]
+    control_planes: Mapping[ControlPlaneId, ControlPlane]
+    dcs_in: Mapping[GeographyId, tuple[DataCenter, ...]]
+    nodes_in: Mapping[DcId, tuple[Node, ...]]
+    by_first_shard: Sequence[Geography]
+
+
+@dataclass(frozen=True, slots=True)
 class Topology:
     """A validated fleet; look-ups raise NotFoundError with what does exist.
 
@@ -108,6 +122,10 @@ class Topology:
     store_port: int
     weights: tuple[float, ...] = ()
     """What each shard's primary costs, in cores, by shard number; empty: not known here (clients need not)."""
+    _index: _Index = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_index", _indexed(self))
 
     @property
     def store_endpoint(self) -> str:
@@ -116,34 +134,35 @@ class Topology:
 
     def geography(self, geography: GeographyId) -> Geography:
         """Look a geography up."""
-        return _one("geography", geography, {g.id: g for g in self.geographies})
+        return _one("geography", geography, self._index.geographies)
 
     def data_center(self, dc: DcId) -> DataCenter:
         """Look a data center up."""
-        return _one("data center", dc, {d.id: d for d in self.data_centers})
+        return _one("data center", dc, self._index.data_centers)
 
     def node(self, node: NodeId) -> Node:
         """Look a node up."""
-        return _one("node", node, {n.id: n for n in self.nodes})
+        return _one("node", node, self._index.nodes)
 
     def control_plane(self, control_plane: ControlPlaneId) -> ControlPlane:
         """Look a control plane up."""
-        return _one("control plane", control_plane, {c.id: c for c in self.control_planes})
+        return _one("control plane", control_plane, self._index.control_planes)
 
     def geography_of_shard(self, shard: int) -> Geography:
         """Find the geography that a shard belongs to."""
-        for geography in self.geographies:
-            if geography.holds(shard):
-                return geography
+        ordered = self._index.by_first_shard
+        place = bisect_right(ordered, shard, key=lambda geography: geography.first_shard)
+        if place and ordered[place - 1].holds(shard):
+            return ordered[place - 1]
         raise NotFoundError("shard", shard, remedy="see `twinhold shard list`")
 
     def dcs_in(self, geography: GeographyId) -> tuple[DataCenter, ...]:
         """List the data centers of a geography, in the topology's order."""
-        return tuple(d for d in self.data_centers if d.geography == geography)
+        return self._index.dcs_in.get(geography, ())
 
     def nodes_in(self, dc: DcId) -> tuple[Node, ...]:
         """List the nodes of a data center, in the topology's order."""
-        return tuple(n for n in self.nodes if n.dc == dc)
+        return self._index.nodes_in.get(dc, ())
 
     @property
     def fleet_vote_sites(self) -> tuple[DcId, ...]:
@@ -178,6 +197,19 @@ def rtt_s(a: DataCenter, b: DataCenter) -> float:
 def rtt_table_s(topology: Topology) -> Mapping[tuple[DcId, DcId], float]:
     """Compute every ordered pair's round-trip time once, so that nobody does it per message."""
     return {(a.id, b.id): rtt_s(a, b) for a in topology.data_centers for b in topology.data_centers}
+
+
+def _indexed(topology: Topology) -> _Index:
+    dcs, nodes = topology.data_centers, topology.nodes
+    return _Index(
+        geographies={geography.id: geography for geography in topology.geographies},
+        data_centers={dc.id: dc for dc in dcs},
+        nodes={node.id: node for node in nodes},
+        control_planes={one.id: one for one in topology.control_planes},
+        dcs_in={g.id: tuple(dc for dc in dcs if dc.geography == g.id) for g in topology.geographies},
+        nodes_in={dc.id: tuple(node for node in nodes if node.dc == dc.id) for dc in dcs},
+        by_first_shard=sorted(topology.geographies, key=lambda geography: geography.first_shard),
+    )
 
 
 def _one(kind: str, key: Key, table: Mapping[Key, Found]) -> Found:
