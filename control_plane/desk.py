@@ -212,12 +212,14 @@ class Desk:
 
     def _drain_progress(self, book: OperationBook) -> None:
         assert book.dc is not None, "a drain without a data center"
-        situation = self.office.situation()
-        left, stuck = drain.remaining(book.dc, situation)
+        left = sum(self.office.catalog.counts(book.dc))
         if left == 0:
             self._end(book, detail=f"{book.dc} holds no copy")
-        elif left == stuck and not situation.movements.count(f"operations/{book.id}"):
-            self._end(book, detail=f"{stuck} standbys of {book.dc} have nowhere to go and stay")
+        elif not self.office.movements.count(f"operations/{book.id}") and left == self._stuck(book.dc):
+            self._end(book, detail=f"{left} standbys of {book.dc} have nowhere to go and stay")
+
+    def _stuck(self, dc: DcId) -> int:
+        return drain.copies_stuck(dc, self.office.situation())
 
     def _shard_progress(self, book: OperationBook) -> None:
         assert book.shard is not None, "an operation on a shard without one"

@@ -76,12 +76,10 @@ def _standbys(dc: DcId, cause: str, reason: str, situation: Situation) -> Iterat
             yield wish
 
 
-def remaining(dc: DcId, situation: Situation) -> tuple[int, int]:
-    """Count the copies that are still there, and those of them that have nowhere to go."""
+def copies_stuck(dc: DcId, situation: Situation) -> int:
+    """Count the copies that are still there and have nowhere to go."""
     followed = situation.catalog.followed_in(dc)
-    stuck = sum(situation.free(a) and situation.placement.standby(a, situation.room) is None for a in followed)
-    led = situation.catalog.led_in(dc)
-    return len(followed) + len(led), stuck
+    return sum(situation.free(a) and situation.placement.standby(a, situation.room) is None for a in followed)
 
 
 def _moved(assignment: Assignment, dc: DcId, room: Room, placement: Placement) -> Iterator[Move]:

@@ -509,7 +509,7 @@ class ControlPlaneDriver:
             control_planes_live=self._election.living(now),
             shelf=office.shelf if office is not None else Shelf(),
             movements=office.movements if office is not None else Movements(),
-            loads=office.catalog.loads if office is not None else None,
+            loads=self._catalog.loads,
             solo_since_ms=office.catalog.solo_since_ms if office is not None else {},
             frozen=office.frozen if office is not None else "",
             suspect_dcs=frozenset(dc_of(target) for target in self._roster.doubted),

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from control_plane.books import Cordon, Evacuation, Halt, Homecoming, OperationBook, Shelf
-from control_plane.loads import Certificate, Loads, loads_of
+from control_plane.loads import Certificate, Loads
 from control_plane.movements import Movements
 from control_plane.roster import Roster
 from control_plane.views import (
@@ -36,8 +36,7 @@ class Facts:
     control_planes_live: int
     shelf: Shelf
     movements: Movements
-    loads: Loads | None
-    """None: count them from the map."""
+    loads: Loads
     solo_since_ms: Mapping[ShardId, int]
     frozen: str
     suspect_dcs: frozenset[DcId]
@@ -92,7 +91,7 @@ def data_center_view(dc: DcId, facts: Facts, counts: tuple[int, int]) -> DataCen
     """Say how a data center is; ``counts``: how many primaries and standbys it holds."""
     found = facts.topology.data_center(dc)
     nodes = facts.topology.nodes_in(dc)
-    loads, living = _loads(facts), facts.living()
+    loads, living = facts.loads, facts.living()
     primaries, standbys = counts
     coming = next((h for h in facts.shelf.all(Homecoming) if h.dc == dc), None)
     capacity = sum(node.capacity for node in nodes) or 1.0
@@ -128,14 +127,10 @@ def shard_view(assignment: Assignment, facts: Facts) -> ShardView:
     )
 
 
-def _loads(facts: Facts) -> Loads:
-    return facts.loads if facts.loads is not None else loads_of(facts.topology, facts.fleet_map.shards.values())
-
-
 def _certificate(geography: GeographyId, facts: Facts) -> Certificate:
     away = facts.away()
     usable = [dc.id for dc in facts.topology.data_centers if dc.id not in away]
-    return _loads(facts).certificate(geography, usable)
+    return facts.loads.certificate(geography, usable)
 
 
 def _geography(geography: GeographyId, facts: Facts, solo: Sequence[Assignment]) -> GeographyView:
