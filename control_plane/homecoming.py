@@ -63,8 +63,9 @@ def home(dc: DcId, situation: Situation) -> bool:
 
 def _standbys(dc: DcId, cause: str, reason: str, held: Share, situation: Situation) -> Iterator[Wish]:
     placed, slots = held.placed, SWAPS_MAX - situation.movements.count(cause, Order.SWAP)
-    for shard, target in _candidates(dc, situation):
-        if slots <= 0 or placed >= ENOUGH * held.placed_due:
+    enough = ENOUGH * held.placed_due
+    for shard, target in _candidates(dc, situation) if slots > 0 and placed < enough else ():
+        if slots <= 0 or placed >= enough:
             return
         assignment = situation.catalog.get(shard)
         if assignment is None or not _may_take(assignment, target, dc, situation):
@@ -112,7 +113,7 @@ def _donor(shard: ShardId, situation: Situation) -> DcId:
 def _primaries(dc: DcId, cause: str, reason: str, held: Share, situation: Situation) -> Iterator[Wish]:
     led, slots = held.led, SWITCHOVERS_MAX - situation.movements.count(cause, Order.SWITCHOVER)
     loads = situation.catalog.loads
-    followed = situation.catalog.followed_in(dc)
+    followed = situation.catalog.followed_in(dc) if slots > 0 else []
     for assignment in sorted(followed, key=lambda a: -loads.led[dc_of(a.primary.node)]):
         weight = loads.topology.weight(assignment.shard)
         if slots <= 0 or led + weight / 2 >= held.led_due:
