@@ -5,6 +5,7 @@ look for in a node's log: an event name and facts.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from core.assignments import Assignment, Copy, Fence
 from core.errors import MalformedError, NotOwnerError, StaleEpochError, TwinholdError
@@ -244,19 +245,24 @@ class NodeDriver:
     def prepare(
         self, shards: Sequence[PrepareShard], term: int, done: Callable[[Sequence[PrepareResult]], None]
     ) -> None:
-        """Say which copies could take over now; raises StaleEpochError for an older term than one seen."""
+        """Say which copies could take over now; raises StaleEpochError for an older term than one seen.
+
+        All copies stand on one disk, so one of them proves for all that it takes writes.
+        """
         self._of_term(term)
-        results: dict[ShardId, PrepareResult] = {}
+        results = [self._prepared(shard) for shard in shards]
+        first = next((self._holdings[result.shard] for result in results if result.ready), None)
+        if first is None:
+            done(results)
+            return
 
-        def one(result: PrepareResult) -> None:
-            results[result.shard] = result
-            if len(results) == len({shard.shard for shard in shards}):
-                done([results[shard.shard] for shard in shards])
+        def written(error: DiskError | None) -> None:
+            if error is None:
+                done(results)
+            else:
+                done([replace(r, ready=False, refusal=error.cause) if r.ready else r for r in results])
 
-        if not shards:
-            done([])
-        for shard in shards:
-            self._prepare(shard, one)
+        first.probe_disk(written)
 
     def transfer(self, orders: Sequence[TransferOrder], term: int) -> Sequence[TransferResult]:
         """Take orders of the leader; raises StaleEpochError for an older term than one seen."""
@@ -443,18 +449,13 @@ class NodeDriver:
             raise StaleEpochError(f"term {term} is over: a leader of term {self._term} was here", term=self._term)
         self._term = term
 
-    def _prepare(self, asked: PrepareShard, done: Callable[[PrepareResult], None]) -> None:
+    def _prepared(self, asked: PrepareShard) -> PrepareResult:
+        """Say whether a copy could take over if the disk takes writes."""
         holding = self._holdings.get(asked.shard)
-        refusal = "holds no copy" if holding is None else holding.unready(asked.base)
-        if holding is None or refusal:
-            done(PrepareResult(asked.shard, False, refusal, 0))
-            return
-        lsn = holding.last_lsn
-
-        def written(error: DiskError | None) -> None:
-            done(PrepareResult(asked.shard, error is None, "" if error is None else error.cause, lsn))
-
-        holding.probe_disk(written)
+        if holding is None:
+            return PrepareResult(asked.shard, False, "holds no copy", 0)
+        refusal = holding.unready(asked.base)
+        return PrepareResult(asked.shard, not refusal, refusal, holding.last_lsn)
 
     def _transfer(self, order: TransferOrder) -> TransferResult:
         holding = self._holdings.get(order.shard)

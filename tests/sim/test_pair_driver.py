@@ -6,12 +6,12 @@ import pytest
 from google.protobuf.wrappers_pb2 import StringValue
 
 from core.errors import NotOwnerError, TwinholdError
-from core.names import NodeId
+from core.names import NodeId, ShardId
 from nodes.driver import PROGRESS_S, NodeDriver
 from nodes.ledger import Submitted
 from nodes.pair_rules import Rules
 from nodes.subscription import Subscription
-from nodes.views import Answered, CopyView, EntryStep, Order, Outcome, Role
+from nodes.views import Answered, CopyView, EntryStep, Order, Outcome, PrepareResult, PrepareShard, Role
 from tests.sim.pair_store import promote
 from tests.sim.pair_world import COMMAND, TIMERS, PairWorld
 
@@ -134,6 +134,25 @@ def test_a_standby_that_is_not_promoted_soon_sends_away() -> None:
     outcomes = asked(world, bereave(world))
     world.time.run(world.time.now + TIMERS.lease_s / 2 + 2 * TIMERS.heartbeat_s)
     assert [type(outcome) for outcome in outcomes] == [NotOwnerError]
+
+
+def prepared(world: Quiet, node: NodeId) -> list[tuple[ShardId, bool, str]]:
+    """Ask a node whether its copy of the shard, and one that it does not hold, could take over."""
+    fence, found = world.store.records[world.shard].fence, list[PrepareResult]()
+    asked = [PrepareShard(world.shard, fence), PrepareShard(ShardId(world.shard + 1), fence)]
+    world.driver(node).prepare(asked, 1, found.extend)
+    world.time.run(world.time.now + 0.5)
+    return [(result.shard, result.ready, result.refusal) for result in found]
+
+
+def test_a_standby_is_ready_when_its_disk_takes_writes_and_what_is_not_held_never_is() -> None:
+    world = quiet()
+    absent = (ShardId(world.shard + 1), False, "holds no copy")
+    assert prepared(world, world.standby) == [(world.shard, True, ""), absent]
+    journal = world.machines[world.standby].journal
+    assert journal is not None, "the standby runs"
+    journal.fail_next("no space left", kept=False)
+    assert prepared(world, world.standby) == [(world.shard, False, "no space left"), absent]
 
 
 def test_a_standby_moves_without_one_copy_on_the_way_and_without_a_failed_write() -> None:
