@@ -5,8 +5,7 @@ or task, so the same object runs under gRPC in production and under virtual time
 early does no harm; waking one too late only delays it.
 """
 
-from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 Event_contra = TypeVar("Event_contra", contravariant=True)
 Action_co = TypeVar("Action_co", covariant=True)
@@ -15,9 +14,11 @@ NEVER = float("inf")
 """A wake-up time that does not come."""
 
 
-@dataclass(frozen=True, slots=True)
-class Output(Generic[Action_co]):
-    """What a machine wants done, in order, and when it wants to be woken (seconds on its own clock)."""
+class Output(NamedTuple, Generic[Action_co]):
+    """What a machine wants done, in order, and when it wants to be woken (seconds on its own clock).
+
+    Every event makes one, so a named tuple: a frozen dataclass takes three times as long to make.
+    """
 
     actions: tuple[Action_co, ...] = ()
     wake_at: float = NEVER
