@@ -105,7 +105,7 @@ class Desk:
         """Run a command; ``done`` gets what came of it."""
         if self.serving:
             self._decide(submitted, done)
-        elif not self._patience_s():
+        elif not self._may_serve_soon(submitted.epoch):
             done(self.refusal())
         elif len(self.waiting.queue) >= QUEUE_MAX:
             done(OverloadedError(f"shard {self.shard} changes hands, its queue is full", retry_after_s=RETRY_AFTER_S))
@@ -292,19 +292,21 @@ class Desk:
         if self.waiting.readers:
             self._timed()
 
-    def _patience_s(self) -> float:
-        """Say how long a command waits until this copy serves; 0: as things stand it never will.
+    def _may_serve_soon(self, epoch: int) -> bool:
+        """Say whether a command with an epoch that its sender has heard of may wait until this copy serves.
 
-        A standby whose primary's process is gone may be the next one to serve, and whoever asks it has tried the
-        primary before: without this, everybody would ask both in turn until the verdict, and be late by a retry.
+        A standby waits for its turn in two cases. The sender has heard of a later epoch: the map told it first. Or the
+        primary's process is gone: the standby may be the next to serve, and whoever asks it has tried the primary. Sent
+        away, they would ask both in turn until the copy has heard too, and be late by a retry.
         """
         p = self._state
-        if p.complaint:
-            return 0.0
-        if p.owner:
-            return QUEUE_MAX_S
-        forsaken = p.role is Role.STANDBY and p.leases.refused(p.assignment.primary.node)
-        return p.timers.lease_s / 2 if forsaken else 0.0
+        if p.owner or p.complaint or p.role is not Role.STANDBY:
+            return p.owner and not p.complaint
+        return epoch > p.fence.epoch or p.leases.refused(p.assignment.primary.node)
+
+    def _patience_s(self) -> float:
+        """Say how long a command waits here."""
+        return QUEUE_MAX_S if self._state.owner else self._state.timers.lease_s / 2
 
     def _too_late(self, what: str) -> TwinholdError:
         return self._later(f"could not finish the {what} in time") if self._state.owner else self.refusal()

@@ -47,6 +47,8 @@ class Submitted(NamedTuple):
     type_url: str
     actor: str
     request_id: str
+    epoch: int = 0
+    """The highest that its sender has heard of; 0: it does not say."""
 
 
 class Fresh(NamedTuple):
@@ -124,7 +126,7 @@ class Ledger:
             OverloadedError: the tenant has reached its quota.
             FixRequestError: the command is malformed, oversized, or refused by the app.
         """
-        tenant, name, body, _, actor, request_id = submitted
+        tenant, name, body, _, actor, request_id, _ = submitted
         app = self._apps.named(name)
         _check(actor, request_id, body)
         hashed = body_hash(name, body)

@@ -62,7 +62,9 @@ class Intake:
         if not 0 < len(request_id) <= REQUEST_ID_LENGTH_MAX:
             raise MalformedError("request id", request_id, expected=f"1 to {REQUEST_ID_LENGTH_MAX} characters, a UUID")
         url = body.type_url
-        return Submitted(command.tenant, self._apps.of_command(url).name, body.value, url, actor, request_id)
+        return Submitted(
+            command.tenant, self._apps.of_command(url).name, body.value, url, actor, request_id, command.epoch
+        )
 
     def event(self, app: str, body: bytes) -> Any:
         """Pack an app's event for a subscriber."""

@@ -97,12 +97,35 @@ def test_a_switchover_fails_no_write_and_changes_roles() -> None:
     assert world.failed == []
 
 
-def asked(world: Quiet, node: NodeId) -> list[Outcome]:
+def asked(world: Quiet, node: NodeId, *, epoch: int = 0) -> list[Outcome]:
     """Ask a node for a write, and return where its answer will stand."""
     outcomes: list[Outcome] = []
     body = StringValue(value="asked").SerializeToString()
-    world.driver(node).submit(Submitted(str(world.tenant), "log", body, COMMAND, "ada", "asked"), outcomes.append)
+    submitted = Submitted(str(world.tenant), "log", body, COMMAND, "ada", "asked", epoch)
+    world.driver(node).submit(submitted, outcomes.append)
     return outcomes
+
+
+def test_a_standby_that_has_not_heard_of_its_epoch_yet_keeps_a_command_of_who_has() -> None:
+    world = quiet()
+    new = world.standby
+    world.order(Order.SWITCHOVER)
+    epoch = world.store.records[world.shard].epoch
+    outcomes = asked(world, new, epoch=epoch + 1)
+    assert outcomes == []
+    world.time.run(world.time.now + 0.5)
+    assert world.primary == new
+    assert [type(outcome) for outcome in outcomes] == [Answered]
+
+
+def test_a_standby_sends_away_who_has_heard_of_no_later_epoch_at_once_and_who_has_in_the_end() -> None:
+    world = quiet()
+    epoch = world.store.records[world.shard].epoch
+    assert [type(outcome) for outcome in asked(world, world.standby, epoch=epoch)] == [NotOwnerError]
+    outcomes = asked(world, world.standby, epoch=epoch + 1)
+    assert outcomes == []
+    world.time.run(world.time.now + TIMERS.lease_s / 2 + 2 * TIMERS.heartbeat_s)
+    assert [type(outcome) for outcome in outcomes] == [NotOwnerError]
 
 
 def bereave(world: Quiet) -> NodeId:
