@@ -194,8 +194,8 @@ class Leader:
         now = self._world.clock.now()
         wake_at = self.guard.look(now)
         if now >= self._plan_at:
-            self._plan_at = self.mover.look(now)
             self.desk.look()
+            self._plan_at = self.mover.look(now)
         if now >= self._place_at:
             self._place(office, now)
         self._read_on(now)

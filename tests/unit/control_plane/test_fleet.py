@@ -240,7 +240,8 @@ def test_a_shard_changes_roles_when_asked(world: PocketWorld) -> None:
     shard, before = next(iter(world.known.items()))
     found: list[Started | TwinholdError] = []
     world.lead().switchover(shard, validate_only=False, asked=ASKED, done=found.append)
-    until(world, lambda: world.known[shard].primary == before.standby, within_s=5.0)
+    until(world, lambda: bool(found), within_s=1.0)
+    until(world, lambda: world.known[shard].primary == before.standby, within_s=0.6)
     assert isinstance(found[0], Started)
     operation = found[0].operation
     assert operation is not None
