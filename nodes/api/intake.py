@@ -55,16 +55,12 @@ class Intake:
             MalformedError: it has no body, or no usable request id.
             NotFoundError: no app here takes such a body.
         """
-        size_bytes = command.ByteSize()
-        if size_bytes > MESSAGE_BYTES_MAX:
-            raise OversizedError("the command", size_bytes=size_bytes, limit_bytes=MESSAGE_BYTES_MAX)
-        request_id, body = command.request_id, command.body
+        tenant, request_id, packed = command.tenant, command.request_id, command.body
+        url, body = packed.type_url, packed.value
+        _check_size("the command", tenant, url, body)
         if not 0 < len(request_id) <= REQUEST_ID_LENGTH_MAX:
             raise MalformedError("request id", request_id, expected=f"1 to {REQUEST_ID_LENGTH_MAX} characters, a UUID")
-        url = body.type_url
-        return Submitted(
-            command.tenant, self._apps.of_command(url).name, body.value, url, actor, request_id, command.epoch
-        )
+        return Submitted(tenant, self._apps.of_command(url).name, body, url, actor, request_id, command.epoch)
 
     def event(self, app: str, body: bytes) -> Any:
         """Pack an app's event for a subscriber."""
@@ -86,14 +82,14 @@ def asking(
     Raises:
         OversizedError: it is larger than the limit.
     """
-    size_bytes = request.ByteSize()
+    tenant, packed = request.tenant, request.body
+    url, body = packed.type_url, packed.value
+    _check_size("the query", tenant, url, body)
+    return partial(served.query, tenant=tenant, type_url=url, body=body, actor=actor, done=done)
+
+
+def _check_size(what: str, tenant: str, url: str, body: bytes) -> None:
+    """Refuse what is too large by its parts: to say how long a message is, protobuf writes it out."""
+    size_bytes = len(tenant) + len(url) + len(body)
     if size_bytes > MESSAGE_BYTES_MAX:
-        raise OversizedError("the query", size_bytes=size_bytes, limit_bytes=MESSAGE_BYTES_MAX)
-    return partial(
-        served.query,
-        tenant=request.tenant,
-        type_url=request.body.type_url,
-        body=request.body.value,
-        actor=actor,
-        done=done,
-    )
+        raise OversizedError(what, size_bytes=size_bytes, limit_bytes=MESSAGE_BYTES_MAX)
