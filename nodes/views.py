@@ -107,9 +107,8 @@ class Answered(NamedTuple):
     replayed: bool
 
 
-@dataclass(frozen=True, slots=True)
-class QueryAnswer:
-    """A linearizable read: parts as (type url, body), and the journal position that they reflect."""
+class QueryAnswer(NamedTuple):
+    """A linearizable read: parts as (type url, body), and the journal position that they reflect; a tuple as above."""
 
     shard: ShardId
     lsn: int
