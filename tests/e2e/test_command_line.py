@@ -1,5 +1,6 @@
 """A day on call: a fleet brought up, used, broken and ended by commands alone."""
 
+import json
 import os
 import signal
 import subprocess
@@ -148,3 +149,34 @@ def test_a_followed_channel_shows_what_is_posted(shell: Shell) -> None:
     tail.send_signal(signal.SIGINT)
     _, err = tail.communicate(timeout=WAIT_S)
     assert (tail.returncode, err.strip()) == (Exit.INTERRUPTED, "twinhold: interrupted")
+
+
+def test_an_operator_may_force_what_no_verdict_asks_for_and_everybody_sees_why(shell: Shell) -> None:
+    shell.ok("up", "small", "--detach", *BASE)
+    shell.ok("tenant", "create", ACME)
+    watch = shell.start("events", "--watch", "-o", "json")
+    assert watch.stdout is not None
+    shard = shell.ok("tenant", "locate", ACME).splitlines()[1].split()[1]
+    lost = primary_dc(shell)
+
+    refused, _, why = shell.run("shard", "promote", shard, "--reason", "its disk smells")
+    assert (refused, "needs --yes" in why) == (Exit.USAGE, True)
+    shell.ok("shard", "promote", shard, "--yes", "--reason", "its disk smells")
+    assert primary_dc(shell) != lost
+    assert "its disk smells" in shell.ok("shard", "show", shard)
+
+    shell.ok("dc", "evacuate", lost, "--yes", "--reason", "the roof leaks")
+    assert "the roof leaks" in shell.ok("failover", "status")
+    listed = json.loads(shell.ok("shard", "list", "-o", "json"))
+    assert [one for one in listed if one["assignment"]["primary"]["node"].startswith(lost)] == []
+    assert len(listed) == 48
+    assert shell.ok("failover", "resume", "--yes", "--reason", "a drill").strip() == "Nothing was halted."
+    assert shell.ok("chat", "post", ACME, "general", "one") == "general #1\n"
+
+    types = []
+    while "evacuation.finished" not in types:
+        types.append(json.loads(watch.stdout.readline())["type"])
+    assert {"failover.promoted", "evacuation.recorded"} <= set(types)
+    watch.send_signal(signal.SIGINT)
+    watch.communicate(timeout=WAIT_S)
+    assert watch.returncode == Exit.INTERRUPTED
