@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from core.assignments import Assignment
-from core.errors import MalformedError, NotFoundError, PositionGoneError
+from core.errors import MalformedError, PositionGoneError, UnavailableError
 from core.names import DcId, GeographyId, NodeId, ShardId, TenantName, dc_of
 from core.sharding import shard_of
 from core.topology import Topology
@@ -26,6 +26,8 @@ class Revision:
 
 
 NO_REVISION = Revision(0, 0, 0)
+AGAIN_S = 0.2
+"""How soon a map that is not whole is asked again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,15 +57,22 @@ class FleetMap:
         """Find who holds a tenant's shard.
 
         Raises:
-            NotFoundError: the geography is unknown, or the map holds no assignment for the shard yet.
+            NotFoundError: the geography is unknown.
+            UnavailableError: the map holds no assignment for the shard yet.
         """
         return self.shard(shard_of(tenant, self.topology.geography(tenant.geography), self.overrides))
 
     def shard(self, shard: ShardId) -> Assignment:
-        """Look a shard's assignment up; raises NotFoundError."""
+        """Look a shard's assignment up.
+
+        Raises:
+            NotFoundError: the fleet has no such shard.
+            UnavailableError: this map holds no assignment for it yet: it is not whole, or the shard is not placed.
+        """
         found = self.shards.get(shard)
         if found is None:
-            raise NotFoundError("shard", shard, remedy="see `twinhold shard list`")
+            self.topology.geography_of_shard(shard)
+            raise UnavailableError(f"the map here does not show shard {shard} yet: ask again", retry_after_s=AGAIN_S)
         return found
 
     def replace_all(

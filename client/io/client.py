@@ -143,7 +143,7 @@ class Client:
             raise UnavailableError(f"nobody gave a map within {timeout_s:g} s: {why}") from cause
 
     def locate(self, tenant: str | TenantName) -> Assignment:
-        """Find who holds a tenant's shard, on the local map; raises NotFoundError, MalformedError."""
+        """Find who holds a tenant's shard, on the local map; raises NotFoundError, UnavailableError, MalformedError."""
         return self.map.locate(_parsed(tenant))
 
     def endpoint(self, node: NodeId) -> str:

@@ -62,7 +62,9 @@ Global___ConferRequest: _TypeAlias = ConferRequest  # noqa: Y015
 
 @_typing.final
 class ConferResponse(_message.Message):
-    """The answer, at once."""
+    """The answer, at once: to the first heartbeat of a stream, and to those whose sender or receiver misses the leader or
+    knows of another term. All others are signs of life that nobody waits to see answered.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 

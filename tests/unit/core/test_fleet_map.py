@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from core.assignments import Assignment, Copy
-from core.errors import MalformedError, NotFoundError, PositionGoneError
+from core.errors import MalformedError, NotFoundError, PositionGoneError, UnavailableError
 from core.fleet_map import Delta, FleetMap, Revision, shards_on, shards_touching
 from core.names import CopyId, DcId, GeographyId, NodeId, ShardId, TenantName
 from core.sharding import home_shard
@@ -64,6 +64,15 @@ def test_a_delta_moves_the_map_on() -> None:
     assert (known.revision, known.shard(ShardId(3))) == (R2, moved)
 
 
+def test_a_shard_that_is_not_shown_yet_is_asked_again_and_one_that_is_none_is_not() -> None:
+    known = fresh()
+    with pytest.raises(UnavailableError) as later:
+        known.shard(ShardId(4))
+    assert later.value.retry_after_s
+    with pytest.raises(NotFoundError):
+        known.shard(ShardId(known.topology.shards))
+
+
 def test_an_override_wins_over_the_hash_until_it_is_taken_back() -> None:
     known = fresh()
     tenant = next(
@@ -71,12 +80,12 @@ def test_an_override_wins_over_the_hash_until_it_is_taken_back() -> None:
         for name in (TenantName(GeographyId("eu"), f"t{n}") for n in range(100))
         if home_shard(name, known.topology.geography(GeographyId("eu"))) != 3
     )
-    with pytest.raises(NotFoundError):
+    with pytest.raises(UnavailableError):
         known.locate(tenant)
     known.apply(Delta(R1, R2, (), ((tenant, ShardId(3)),)))
     assert known.locate(tenant) == GOOD
     known.apply(Delta(R2, Revision(1, 1, 3), (), ((tenant, None),)))
-    with pytest.raises(NotFoundError):
+    with pytest.raises(UnavailableError):
         known.locate(tenant)
 
 
