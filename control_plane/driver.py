@@ -7,9 +7,7 @@ what answers at once, and given to ``done`` by what answers later.
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeAlias, assert_never
 
-from control_plane.books import OperationBook, Shelf
 from control_plane.catalog import Catalog, partitions_of
-from control_plane.desk import Desk, operation_view
 from control_plane.election import Action as ElectionAction
 from control_plane.election import (
     AskLock,
@@ -29,7 +27,6 @@ from control_plane.election import (
 )
 from control_plane.election import Event as ElectionEvent
 from control_plane.leader import Leader, World
-from control_plane.movements import Movements
 from control_plane.office import Office
 from control_plane.placement import SimplePlacement
 from control_plane.ports import (
@@ -44,30 +41,24 @@ from control_plane.ports import (
     Unknown,
     WriteAnswer,
 )
+from control_plane.reception import Reception
 from control_plane.records_reader import records_in
 from control_plane.roster import NO_NEWS, News, Roster
-from control_plane.status import Facts, data_center_view, fleet_status, shard_view
 from control_plane.store_rules import nearest_majority_s
 from control_plane.views import (
-    Asked,
     ConferView,
-    DataCenterView,
-    FleetStatus,
     LeaderView,
-    OperationView,
     Proposal,
     ProposalAnswer,
     RegisterView,
     ReportView,
-    ShardView,
-    Started,
 )
 from control_plane.wire import event_to_bytes
 from core.assignments import Assignment
-from core.errors import NotFoundError, NotLeaderError, TwinholdError, UnavailableError
+from core.errors import NotLeaderError
 from core.fleet_map import NO_REVISION, Delta, FleetMap, Revision
 from core.machine import Output
-from core.names import ControlPlaneId, DcId, GeographyId, NodeId, ShardId, TenantName, dc_of
+from core.names import ControlPlaneId, NodeId, ShardId, TenantName, dc_of
 from core.ports import Clock, Rng, Timer
 from core.timers import Timers
 from core.topology import Topology, rtt_table_s
@@ -112,8 +103,6 @@ class ControlPlaneDriver:
         self._rtt_s = rtt_table_s(topology)
         self._sinks: list[MapSink] = []
         self._leader_wakes: list[Callable[[LeaderView], None]] = []
-        self._event_wakes: dict[int, Callable[[], None]] = {}
-        self._operation_wakes: dict[int, Callable[[], None]] = {}
         self._timer: Timer | None = None
         self._leader: Leader | None = None
         self._candidate: Leader | None = None
@@ -123,6 +112,8 @@ class ControlPlaneDriver:
         self._roster = Roster(topology, timers, clock.now())
         self._election = Election(control_plane, order, timers, trips, clock.now())
         self._led = self._election.view()
+        self.reception = Reception(self, control_plane, self._catalog, self._roster, timers, clock)
+        """Answers people."""
 
     def start(self) -> None:
         """Begin; call once."""
@@ -194,7 +185,7 @@ class ControlPlaneDriver:
             UnavailableError: nothing is written now; certainly not done.
             OverloadedError: too much waits for the store; certainly not done.
         """
-        self._leading().propose(node, proposals, done)
+        self.leading().propose(node, proposals, done)
 
     def record(self, shards: Sequence[ShardId], done: Callable[[Mapping[ShardId, Assignment] | Unknown], None]) -> None:
         """Read records linearizably from the store; any control plane can."""
@@ -236,7 +227,7 @@ class ControlPlaneDriver:
         """Say how long ago the leader was heard; 0 at the leader."""
         return self._election.beat(self._clock.now(), self.fleet_map.revision).leader_silent_ms
 
-    # What people ask; leader only, except status.
+    # Who leads.
 
     def leader(self) -> LeaderView:
         """Say who leads."""
@@ -246,113 +237,21 @@ class ControlPlaneDriver:
         """Call ``led`` whenever somebody else leads, or nobody known, or in another term."""
         self._leader_wakes.append(led)
 
-    def status(self) -> FleetStatus:
-        """Say how the fleet is, worst first; any control plane answers for itself."""
-        return fleet_status(self._facts())
+    def leading(self) -> Leader:
+        """Give the leader that this control plane is; raises NotLeaderError."""
+        if self._leader is None:
+            known = self._election.leader
+            endpoint = self.fleet_map.topology.control_plane(known).endpoint if known is not None else None
+            raise NotLeaderError(f"{self._me} does not lead", leader=known, leader_endpoint=endpoint)
+        return self._leader
 
-    def data_centers(self) -> Sequence[DataCenterView]:
-        """List the data centers in the topology's order."""
-        counts, facts = self._open().catalog.counts, self._facts()
-        return [data_center_view(dc.id, facts, counts(dc.id)) for dc in self.fleet_map.topology.data_centers]
+    def office(self) -> Office | None:
+        """Give the leader's office; None: this control plane does not lead, or has not read its records yet."""
+        return self._leader.office if self._leader is not None else None
 
-    def data_center(self, dc: DcId) -> DataCenterView:
-        """Look one up; raises NotFoundError."""
-        return self._view(dc)
-
-    def shard(self, shard: ShardId) -> ShardView:
-        """Look one up; raises NotFoundError."""
-        self._open()
-        return shard_view(self.fleet_map.shard(shard), self._facts())
-
-    def shards(self, *, geography: GeographyId | None, dc: DcId | None, exposed_only: bool) -> Sequence[ShardView]:
-        """List shards by number; raises NotFoundError for an unknown geography or data center."""
-        self._open()
-        topology = self.fleet_map.topology
-        held = topology.geography(geography) if geography is not None else None
-        if dc is not None:
-            topology.data_center(dc)
-        facts = self._facts()
-        return [
-            shard_view(record, facts)
-            for shard, record in sorted(self.fleet_map.shards.items())
-            if (held is None or held.holds(shard))
-            and (dc is None or any(dc_of(copy.node) == dc for copy in record.in_sync))
-            and (record.solo or not exposed_only)
-        ]
-
-    def operations(self) -> Sequence[OperationView]:
-        """List operations, newest first."""
-        office = self._open()
-        books = sorted(office.shelf.all(OperationBook), key=lambda book: book.started_ms, reverse=True)
-        return [operation_view(book, office) for book in books]
-
-    def operation(self, operation: str) -> OperationView:
-        """Look one up by the part after ``operations/``; raises NotFoundError."""
-        office = self._open()
-        book = office.shelf.operation(operation)
-        if book is None:
-            raise NotFoundError("operation", operation)
-        return operation_view(book, office)
-
-    def follow_operations(self, wake: Callable[[], None]) -> Callable[[], None]:
-        """Call ``wake`` whenever an operation may have changed; the answer ends that."""
-        return _followed(self._operation_wakes, wake)
-
-    def follow_events(self, wake: Callable[[], None]) -> Callable[[], None]:
-        """Call ``wake`` whenever events were added to the store's journal; the answer ends that."""
-        return _followed(self._event_wakes, wake)
-
-    def cordon(
-        self, dc: DcId, *, etag: str, asked: Asked, done: Callable[[DataCenterView | TwinholdError], None]
-    ) -> None:
-        """Place nothing new in a data center; ``etag`` as read, or empty."""
-        self._desk().cordon(dc, etag=etag, asked=asked, done=done)
-
-    def uncordon(
-        self, dc: DcId, *, etag: str, asked: Asked, done: Callable[[DataCenterView | TwinholdError], None]
-    ) -> None:
-        """Allow placing there again; ends a drain too."""
-        self._desk().uncordon(dc, etag=etag, asked=asked, done=done)
-
-    def drain(
-        self,
-        dc: DcId,
-        *,
-        validate_only: bool,
-        accept_exposure: bool,
-        asked: Asked,
-        done: Callable[[Started | TwinholdError], None],
-    ) -> None:
-        """Move everything away by plan."""
-        self._desk().drain(dc, validate_only=validate_only, accept_exposure=accept_exposure, asked=asked, done=done)
-
-    def evacuate(
-        self, dc: DcId, *, validate_only: bool, asked: Asked, done: Callable[[Started | TwinholdError], None]
-    ) -> None:
-        """Declare a data center lost, and promote every standby of its primaries."""
-        self._desk().evacuate(dc, validate_only=validate_only, asked=asked, done=done)
-
-    def switchover(
-        self, shard: ShardId, *, validate_only: bool, asked: Asked, done: Callable[[Started | TwinholdError], None]
-    ) -> None:
-        """Change the roles of a shard's copies by plan."""
-        self._desk().switchover(shard, validate_only=validate_only, asked=asked, done=done)
-
-    def promote(
-        self, shard: ShardId, *, validate_only: bool, asked: Asked, done: Callable[[Started | TwinholdError], None]
-    ) -> None:
-        """Promote a standby although no verdict on the primary was reached."""
-        self._desk().promote(shard, validate_only=validate_only, asked=asked, done=done)
-
-    def resume(self, asked: Asked, done: Callable[[Sequence[str] | TwinholdError], None]) -> None:
-        """Close a halt of the brake; answers with what was halted, for people."""
-        self._desk().resume(asked, done)
-
-    def cancel_operation(
-        self, operation: str, asked: Asked, done: Callable[[OperationView | TwinholdError], None]
-    ) -> None:
-        """Ask an operation to stop at the next safe point."""
-        self._desk().cancel(operation, asked, done)
+    def living(self) -> int:
+        """Count the control planes heard lately, this one included."""
+        return self._election.living(self._clock.now())
 
     # The election.
 
@@ -453,11 +352,11 @@ class ControlPlaneDriver:
                 catalog=self._catalog,
                 placement=SimplePlacement(),
                 deposed=lambda newer: self._elect(Deposed(newer)),
-                events_added=lambda: _wake_all(self._event_wakes),
-                operations_changed=lambda: _wake_all(self._operation_wakes),
+                events_added=self.reception.events_added,
+                operations_changed=self.reception.operations_changed,
                 encode=event_to_bytes,
                 tell=self._tell,
-                view=self._view,
+                view=self.reception.data_center,
             ),
             term,
         )
@@ -475,60 +374,3 @@ class ControlPlaneDriver:
                 sink.replaced()
             else:
                 sink.stepped(delta)
-
-    def _leading(self) -> Leader:
-        if self._leader is None:
-            known = self._election.leader
-            endpoint = self.fleet_map.topology.control_plane(known).endpoint if known is not None else None
-            raise NotLeaderError(f"{self._me} does not lead", leader=known, leader_endpoint=endpoint)
-        return self._leader
-
-    def _open(self) -> Office:
-        office = self._leading().office
-        if office is None:
-            raise UnavailableError("the new leader is still reading its records: ask again", retry_after_s=0.2)
-        return office
-
-    def _desk(self) -> Desk:
-        leader = self._leading()
-        leader.must_write()
-        return leader.desk
-
-    def _view(self, dc: DcId) -> DataCenterView:
-        self.fleet_map.topology.data_center(dc)
-        return data_center_view(dc, self._facts(), self._open().catalog.counts(dc))
-
-    def _facts(self) -> Facts:
-        now = self._clock.now()
-        office = self._leader.office if self._leader is not None else None
-        return Facts(
-            me=self._me,
-            fleet_map=self.fleet_map,
-            roster=self._roster,
-            leader=self._led,
-            control_planes_live=self._election.living(now),
-            shelf=office.shelf if office is not None else Shelf(),
-            movements=office.movements if office is not None else Movements(),
-            loads=self._catalog.loads,
-            solo_since_ms=office.catalog.solo_since_ms if office is not None else {},
-            frozen=office.frozen if office is not None else "",
-            suspect_dcs=frozenset(dc_of(target) for target in self._roster.doubted),
-            lag_max_ms=self._timers.jump_s * 1000,
-            now=now,
-            now_ms=self._clock.wall_ms(),
-        )
-
-
-def _followed(wakes: dict[int, Callable[[], None]], wake: Callable[[], None]) -> Callable[[], None]:
-    key = max(wakes, default=0) + 1
-    wakes[key] = wake
-
-    def end() -> None:
-        wakes.pop(key, None)
-
-    return end
-
-
-def _wake_all(wakes: Mapping[int, Callable[[], None]]) -> None:
-    for wake in list(wakes.values()):
-        wake()

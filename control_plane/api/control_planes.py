@@ -46,12 +46,12 @@ class ControlPlaneService(pb_grpc.ControlPlaneServiceServicer):
 
     async def GetFleetStatus(self, request: pb.GetFleetStatusRequest, context: Context) -> pb.GetFleetStatusResponse:
         """Say how the fleet is, as this control plane knows it."""
-        return status_to_pb(self._driver.status())
+        return status_to_pb(self._driver.reception.status())
 
     async def ResumeFailover(self, request: pb.ResumeFailoverRequest, context: Context) -> pb.ResumeFailoverResponse:
         """Close a halt of the brake."""
         if not request.reason:
             raise MalformedError("reason", "", expected="why it is safe to go on; it stands in the audit journal")
         by = asked(context, reason=request.reason, request_id=request.request_id)
-        closed: Sequence[str] = await answered(lambda done: self._driver.resume(by, done))
+        closed: Sequence[str] = await answered(lambda done: self._driver.reception.resume(by, done))
         return pb.ResumeFailoverResponse(closed=closed)

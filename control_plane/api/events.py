@@ -5,9 +5,9 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 
 from control_plane.api.asking import answered
-from control_plane.driver import ControlPlaneDriver
 from control_plane.paging import number_of, page_size, token
 from control_plane.ports import AssignmentStore, Unknown
+from control_plane.reception import Reception
 from core.errors import TwinholdError, UnavailableError
 from core.io.serve import Context
 from twinhold.v1 import event_pb2
@@ -78,8 +78,8 @@ class AuditJournal:
 class EventService(pb_grpc.EventServiceServicer):
     """Decisions, and decisions not to act, with their reasons."""
 
-    def __init__(self, driver: ControlPlaneDriver, journal: AuditJournal) -> None:
-        self._driver = driver
+    def __init__(self, reception: Reception, journal: AuditJournal) -> None:
+        self._reception = reception
         self._journal = journal
 
     async def ListEvents(self, request: pb.ListEventsRequest, context: Context) -> pb.ListEventsResponse:
@@ -97,7 +97,7 @@ class EventService(pb_grpc.EventServiceServicer):
         wanted = _wanted(request.type_prefix, "")
         last = request.after_number if request.HasField("after_number") else await self._last_number()
         added = asyncio.Event()
-        stop = self._driver.follow_events(added.set)
+        stop = self._reception.follow_events(added.set)
         try:
             while True:
                 added.clear()

@@ -5,8 +5,8 @@ import asyncio
 
 from control_plane.api.asking import answered, asked
 from control_plane.api.view_wire import operation_to_pb
-from control_plane.driver import ControlPlaneDriver
 from control_plane.paging import page, page_size
+from control_plane.reception import Reception
 from control_plane.views import OperationView
 from core.errors import MalformedError
 from core.io.serve import Context
@@ -21,17 +21,17 @@ _PREFIX = "operations/"
 class OperationService(pb_grpc.OperationServiceServicer):
     """Long-running work; it goes on whether or not anybody waits."""
 
-    def __init__(self, driver: ControlPlaneDriver) -> None:
-        self._driver = driver
+    def __init__(self, reception: Reception) -> None:
+        self._reception = reception
 
     async def GetOperation(self, request: pb.GetOperationRequest, context: Context) -> pb.GetOperationResponse:
         """Read one."""
-        return pb.GetOperationResponse(operation=operation_to_pb(self._driver.operation(_id(request.name))))
+        return pb.GetOperationResponse(operation=operation_to_pb(self._reception.operation(_id(request.name))))
 
     async def ListOperations(self, request: pb.ListOperationsRequest, context: Context) -> pb.ListOperationsResponse:
         """List the latest."""
         size = page_size(request.page_size, default=PAGE_DEFAULT, most=PAGE_MAX)
-        cut = page(self._driver.operations(), size, request.page_token, lambda view: view.id)
+        cut = page(self._reception.operations(), size, request.page_token, lambda view: view.id)
         return pb.ListOperationsResponse(
             operations=[operation_to_pb(view) for view in cut.items], next_page_token=cut.next_token
         )
@@ -39,7 +39,7 @@ class OperationService(pb_grpc.OperationServiceServicer):
     async def WaitOperation(self, request: pb.WaitOperationRequest, context: Context) -> pb.WaitOperationResponse:
         """Wait until it is done, or the time is up."""
         changed = asyncio.Event()
-        stop = self._driver.follow_operations(changed.set)
+        stop = self._reception.follow_operations(changed.set)
         try:
             view = await self._wait(_id(request.name), min(request.timeout_ms / 1000, WAIT_MAX_S), changed)
         finally:
@@ -49,21 +49,21 @@ class OperationService(pb_grpc.OperationServiceServicer):
     async def CancelOperation(self, request: pb.CancelOperationRequest, context: Context) -> pb.CancelOperationResponse:
         """Ask it to stop at the next safe point."""
         by = asked(context, reason="", request_id=request.request_id)
-        view: OperationView = await answered(lambda done: self._driver.cancel_operation(_id(request.name), by, done))
+        view: OperationView = await answered(lambda done: self._reception.cancel_operation(_id(request.name), by, done))
         return pb.CancelOperationResponse(operation=operation_to_pb(view))
 
     async def _wait(self, operation: str, wait_s: float, changed: asyncio.Event) -> OperationView:
         until = asyncio.get_running_loop().time() + wait_s
         while True:
             changed.clear()
-            view = self._driver.operation(operation)
+            view = self._reception.operation(operation)
             left_s = until - asyncio.get_running_loop().time()
             if view.done or left_s <= 0:
                 return view
             try:
                 await asyncio.wait_for(changed.wait(), left_s)
             except TimeoutError:
-                return self._driver.operation(operation)
+                return self._reception.operation(operation)
 
 
 def _id(name: str) -> str:

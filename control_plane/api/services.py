@@ -67,11 +67,15 @@ def add_services(
     """
     fleet_map = driver.fleet_map
     fleet = fleet_map.topology.fleet
-    events = EventService(driver, AuditJournal(store))
+    events = EventService(driver.reception, AuditJournal(store))
     trips_s = {node.id: trip_s(fleet_map.topology, home, node.dc) for node in fleet_map.topology.nodes}
     nodes = NodeService(driver, fleet, awake=awake, now=now, trips_s=trips_s, quiet_s=quiet_s)
     tenants = TenantService(fleet_map, Primaries(fleet_map, lines), events.about)
-    data_centers, operations, shards = DataCenterService(driver), OperationService(driver), ShardService(driver)
+    data_centers, operations, shards = (
+        DataCenterService(driver.reception),
+        OperationService(driver.reception),
+        ShardService(driver.reception),
+    )
     control_planes = ControlPlaneService(driver, fleet, awake)
     server.server.add_generic_rpc_handlers((map_feed.handlers(feed),))
     control_plane_service_pb2_grpc.add_ControlPlaneServiceServicer_to_server(control_planes, server.server)

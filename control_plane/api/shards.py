@@ -3,8 +3,8 @@
 
 from control_plane.api.asking import answered, asked
 from control_plane.api.view_wire import operation_to_pb, shard_to_pb
-from control_plane.driver import ControlPlaneDriver
 from control_plane.paging import page_by_number, page_size
+from control_plane.reception import Reception
 from control_plane.views import Started
 from core.io.serve import Context
 from core.names import dc_id, geography_id, shard_id
@@ -17,16 +17,16 @@ PAGE_DEFAULT, PAGE_MAX = 100, 20_000
 class ShardService(pb_grpc.ShardServiceServicer):
     """Shards; whoever does not lead says who does."""
 
-    def __init__(self, driver: ControlPlaneDriver) -> None:
-        self._driver = driver
+    def __init__(self, reception: Reception) -> None:
+        self._reception = reception
 
     async def GetShard(self, request: pb.GetShardRequest, context: Context) -> pb.GetShardResponse:
         """Read one."""
-        return pb.GetShardResponse(shard=shard_to_pb(self._driver.shard(shard_id(request.name))))
+        return pb.GetShardResponse(shard=shard_to_pb(self._reception.shard(shard_id(request.name))))
 
     async def ListShards(self, request: pb.ListShardsRequest, context: Context) -> pb.ListShardsResponse:
         """Page through the shards."""
-        found = self._driver.shards(
+        found = self._reception.shards(
             geography=geography_id(request.geography) if request.geography else None,
             dc=dc_id(request.dc) if request.dc else None,
             exposed_only=request.exposed_only,
@@ -39,7 +39,7 @@ class ShardService(pb_grpc.ShardServiceServicer):
         """Change the roles of primary and standby by plan."""
         by = asked(context, reason=request.reason, request_id=request.request_id, validate_only=request.validate_only)
         started: Started = await answered(
-            lambda done: self._driver.switchover(
+            lambda done: self._reception.switchover(
                 shard_id(request.name), validate_only=request.validate_only, asked=by, done=done
             )
         )
@@ -50,7 +50,7 @@ class ShardService(pb_grpc.ShardServiceServicer):
         """Promote the standby although no verdict was reached."""
         by = asked(context, reason=request.reason, request_id=request.request_id, validate_only=request.validate_only)
         started: Started = await answered(
-            lambda done: self._driver.promote(
+            lambda done: self._reception.promote(
                 shard_id(request.name), validate_only=request.validate_only, asked=by, done=done
             )
         )

@@ -13,6 +13,7 @@ from chaos.sim.time import Host, World
 from control_plane.driver import ControlPlaneDriver
 from control_plane.memory_store import Fate, MemoryLock, MemoryStore, Vault
 from control_plane.ports import Partition
+from control_plane.reception import Reception
 from control_plane.store_rules import StoreRules, nearest_majority_s
 from control_plane.views import (
     ConferView,
@@ -368,10 +369,10 @@ class PocketWorld:
         ]
         return max(leading)[1] if leading else None
 
-    def lead(self) -> ControlPlaneDriver:
+    def lead(self) -> Reception:
         leader = self.leader()
         assert leader is not None, "nobody leads"
-        return self.drivers[leader]
+        return self.drivers[leader].reception
 
     def events(self) -> list[event_pb2.Event]:
         return [event_pb2.Event.FromString(body) for body in self.vault.read_events(None, 100_000)][::-1]

@@ -283,7 +283,7 @@ def test_a_store_restored_from_a_backup_is_noticed_and_never_written(world: Pock
 
 def test_a_follower_names_the_leader(world: PocketWorld) -> None:
     with pytest.raises(NotLeaderError) as refusal:
-        world.drivers[ControlPlaneId("iad1-cp")].data_centers()
+        world.drivers[ControlPlaneId("iad1-cp")].reception.data_centers()
     assert refusal.value.facts["leader"] == "fra1-cp"
 
 
