@@ -163,7 +163,7 @@ class Ledger:
     def _take(self, lsn: int, entry: Entry, size_bytes: int) -> None:
         held = self._state
         assert lsn == held.lsn + 1, f"shard {self.shard}: entry {lsn} can't follow entry {held.lsn}"
-        tenant, name, version, actor, request_id, hashed, at_ms, events, answer = entry
+        tenant, name, version, _, _, _, at_ms, events, _ = entry
         app = self._apps.reading(name, version)
         known = held.tenants.get(tenant) or self._born(entry)
         state = known.apps.get(name)
@@ -174,9 +174,7 @@ class Ledger:
         known.apps[name] = state
         known.stored_bytes += size_bytes
         held.written_bytes += size_bytes
-        known.retries.add(
-            actor, request_id, self._window, lsn=lsn, at_ms=at_ms, body_hash=hashed, app=name, answer=answer
-        )
+        known.retries.add(lsn, entry, self._window)
         self.applied_lsn = held.lsn = lsn
         held.at_ms = at_ms
 

@@ -11,7 +11,7 @@ from hashlib import blake2b
 from struct import Struct
 
 from core.errors import RequestTooOldError
-from nodes.apps.wire import Answers, Recorded
+from nodes.apps.wire import Answers, Entry, Recorded
 
 _FIXED = Struct("<QQ16sB")
 _ITEM_BYTES = 128 * 1024
@@ -98,22 +98,12 @@ class Retries:
         packed = known.answers.get(request_id)
         return None if packed is None else _unpacked(packed)
 
-    def add(
-        self,
-        actor: str,
-        request_id: str,
-        window: RetryWindow,
-        *,
-        lsn: int,
-        at_ms: int,
-        body_hash: bytes,
-        app: str,
-        answer: bytes,
-    ) -> None:
-        """Keep an answer, and evict what has left the window: this actor's, and in turn another one's."""
+    def add(self, lsn: int, entry: Entry, window: RetryWindow) -> None:
+        """Keep an entry's answer, and evict what has left the window: this actor's, and in turn another one's."""
+        _, app, _, actor, request_id, hashed, at_ms, _, answer = entry
         known = self._actors.get(actor) or self._fresh(actor)
         name = app.encode()
-        known.add(request_id, _FIXED.pack(lsn, at_ms, body_hash, len(name)) + name + answer, at_ms)
+        known.add(request_id, _FIXED.pack(lsn, at_ms, hashed, len(name)) + name + answer, at_ms)
         before_ms = at_ms - window.window_ms
         if known.oldest_ms < before_ms:
             known.evict(before_ms=before_ms, kept_min=window.kept_min)
