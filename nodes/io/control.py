@@ -103,7 +103,8 @@ class LeaderControl:
                         self._redirected(leader, error)
                         await asyncio.sleep(AGAIN_S)
                     except UnavailableError as error:
-                        await self._change(within_s=error.retry_after_s or self._unreached_s)
+                        if self._control_planes.leader == leader:
+                            await self._change(within_s=error.retry_after_s or self._unreached_s)
         except TwinholdError as error:
             return ProposalUnknown(error.message)
         except TimeoutError:
