@@ -14,6 +14,8 @@ from regions.io.proc import State
 CANARY_S = 0.5
 """A living server greets at once; a frozen one never."""
 READY_S = 20.0
+AGAIN_S = 0.1
+"""Between two knocks at a process that was started and does not answer yet."""
 HTTP2_HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes((0, 0, 0, 4, 0, 0, 0, 0, 0))
 """The client's preface and an empty SETTINGS frame; every gRPC server answers with its own."""
 _STATES = {
@@ -43,6 +45,15 @@ async def knock(endpoint: str) -> Canary:
         return Canary.REFUSED
     finally:
         writer.close()
+
+
+async def knock_until_answered(endpoint: str, *, within_s: float) -> Canary:
+    """Knock again and again at a process that was started: catching up with its fleet may keep it busy for a moment."""
+    loop = asyncio.get_running_loop()
+    until = loop.time() + within_s
+    while (seen := await knock(endpoint)) is not Canary.ANSWERED and loop.time() < until:
+        await asyncio.sleep(AGAIN_S)
+    return seen
 
 
 class Injector:
@@ -86,7 +97,10 @@ class Injector:
         wanted = self._doors[entry.number]
         if entry.deed is Deed.RESTART:
             await self._ready(target)
-        canaries = await asyncio.gather(*(knock(endpoint) for endpoint in wanted.values()))
+            knocks = [knock_until_answered(endpoint, within_s=READY_S) for endpoint in wanted.values()]
+        else:
+            knocks = [knock(endpoint) for endpoint in wanted.values()]
+        canaries = await asyncio.gather(*knocks)
         states = self._fleet.state()
         signs = [
             Sign(process, _STATES[states[process]], canary) for process, canary in zip(wanted, canaries, strict=True)

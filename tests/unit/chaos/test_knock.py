@@ -7,7 +7,7 @@ from pathlib import Path
 
 from chaos.faults import Canary
 from chaos.history import Post, parsed
-from chaos.io.faults import knock
+from chaos.io.faults import knock, knock_until_answered
 from chaos.io.recorder import LINES_AT_ONCE, Recorder
 
 POST = Post("tenants/eu/acme", "general", "ann", "1", "hello", None, 10, None, "unknown")
@@ -33,6 +33,22 @@ async def test_a_closed_port_refuses() -> None:
     with socket.create_server(("127.0.0.1", 0)) as gone:
         port = gone.getsockname()[1]
     assert await knock(f"127.0.0.1:{port}") is Canary.REFUSED
+
+
+async def test_one_that_was_started_is_knocked_at_until_it_answers() -> None:
+    knocks = 0
+
+    async def greet_the_third(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal knocks
+        knocks += 1
+        if knocks == 3:
+            writer.write(b"\0")
+        writer.close()
+
+    async with await asyncio.start_server(greet_the_third, "127.0.0.1", 0) as server:
+        door = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        assert await knock_until_answered(door, within_s=10) is Canary.ANSWERED
+        assert await knock_until_answered(door, within_s=0) is Canary.REFUSED
 
 
 def test_what_is_under_way_when_a_run_is_cut_is_written_as_unknown(tmp_path: Path) -> None:
