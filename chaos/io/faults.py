@@ -51,9 +51,11 @@ async def knock_until_answered(endpoint: str, *, within_s: float) -> Canary:
     """Knock again and again at a process that was started: catching up with its fleet may keep it busy for a moment."""
     loop = asyncio.get_running_loop()
     until = loop.time() + within_s
-    while (seen := await knock(endpoint)) is not Canary.ANSWERED and loop.time() < until:
+    while True:
+        seen = await knock(endpoint)
+        if seen is Canary.ANSWERED or loop.time() >= until:
+            return seen
         await asyncio.sleep(AGAIN_S)
-    return seen
 
 
 class Injector:
