@@ -121,17 +121,21 @@ class Fleet:
         try:
             await fleet._rise(timeout_s, tell)
         except BaseException:
-            await fleet.down()
+            # In a task of its own: in a cancelled one, the Pythons before 3.11.4 take a time-out for the cancellation.
+            await asyncio.create_task(fleet.down())
             raise
         return fleet
 
     async def down(self) -> None:
         """End every process of the fleet; leaves no process and no port behind, and the data where it is."""
-        await self._questions.close()
-        await self._processes.host.end(grace_s=GRACE_S)
-        fleet_file.remove(self.folder)
-        await self._processes.host.close()
-        self._lock.release()
+        try:
+            await self._questions.close()
+        finally:
+            # Whoever interrupts a start may cut a question off, and must find nothing left all the same.
+            await self._processes.host.end(grace_s=GRACE_S)
+            fleet_file.remove(self.folder)
+            await self._processes.host.close()
+            self._lock.release()
 
     @property
     def pids(self) -> Mapping[str, int]:
