@@ -232,14 +232,14 @@ class Leader:
         if not len(self._catalog) and len(reader.geographies) < len(office.topology.geographies):
             return
         fresh = [g for g in reader.geographies if g not in self._learnt]
+        if not fresh:
+            return
         self._learnt.update(fresh)
         records = [record for geography in fresh for record in reader.geographies[geography]]
         for record in records:
             held = self._catalog.get(record.shard)
             if held is not None and record.fence < held.fence:
                 self._memory.suspect(record.shard, held.fence)
-        if not fresh:
-            return
         self._learn(records)
         self._compare_copies(office, fresh)
         self.again()

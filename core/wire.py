@@ -20,7 +20,7 @@ from core.names import (
 from core.topology import ControlPlane, DataCenter, Geography, Kind, Node, Topology
 from twinhold.v1 import assignment_pb2 as pb
 from twinhold.v1 import command_service_pb2 as command_pb
-from twinhold.v1 import errors_pb2
+from twinhold.v1 import errors_pb2, node_service_pb2
 
 _KIND_TO_PB = {Kind.COLLAB: pb.KIND_COLLAB, Kind.MEDIA: pb.KIND_MEDIA}
 _KIND_FROM_PB = {number: kind for kind, number in _KIND_TO_PB.items()}
@@ -265,3 +265,8 @@ def endpoint_parts(endpoint: str) -> tuple[str, int]:
     if not host or not port.isdecimal() or int(port) > 65535:
         raise MalformedError("endpoint", endpoint, expected="host:port")
     return host, int(port)
+
+
+def report_brings_news(report: node_service_pb2.ReportRequest) -> bool:
+    """Say whether a node's report is more than a sign of life; both ends treat those without news alike."""
+    return bool(report.complete or report.observations or report.unwatched or report.copies or report.gone)

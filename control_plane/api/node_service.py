@@ -25,7 +25,7 @@ from core.fleet_map import Revision
 from core.io.serve import Context
 from core.io.two_way import TwoWay
 from core.names import NodeId, ShardId, node_id
-from core.wire import revision_to_pb
+from core.wire import report_brings_news, revision_to_pb
 from twinhold.v1 import node_service_pb2 as pb
 from twinhold.v1 import node_service_pb2_grpc as pb_grpc
 
@@ -134,7 +134,7 @@ class NodeService(pb_grpc.NodeServiceServicer):
         """Take a report; most bring nothing new, and of those not every one is answered."""
         self._awake()
         stream.sequence = message.sequence
-        if stream.node is None or _brings_news(message):
+        if stream.node is None or report_brings_news(message):
             report = report_from_pb(message, self._fleet)
             stream.node, stream.trip_s = report.node, self._trips_s.get(report.node, 0.0)
             self._streams[report.node] = stream
@@ -156,10 +156,6 @@ class NodeService(pb_grpc.NodeServiceServicer):
                 sequence=stream.sequence,
             )
         )
-
-
-def _brings_news(message: pb.ReportRequest) -> bool:
-    return bool(message.complete or message.observations or message.unwatched or message.copies or message.gone)
 
 
 async def _nodes_serve_this(context: Context) -> NoReturn:

@@ -19,6 +19,7 @@ from core.io.two_way import TwoWay
 from core.names import ControlPlaneId, NodeId
 from core.timers import Timers
 from core.topology import ControlPlane
+from core.wire import report_brings_news
 from nodes.io.control_planes import ControlPlanes
 from nodes.io.heartbeat import Watched
 from nodes.io.report_book import Page, ReportBook
@@ -176,7 +177,7 @@ class Reporter:
         has to wake for that moment, and those of many nodes arrive together.
         """
         message = self._book.compose(stream.page, self._revision())
-        if _brings_news(message) or not stream.out.idle:
+        if report_brings_news(message) or not stream.out.idle:
             stream.out.put(message)
         else:
             stream.at_once = message.sequence
@@ -212,7 +213,3 @@ class Reporter:
             record_version=RECORD_VERSION,
             process_id=book.process_id,
         )
-
-
-def _brings_news(message: pb.ReportRequest) -> bool:
-    return bool(message.complete or message.observations or message.unwatched or message.copies or message.gone)
