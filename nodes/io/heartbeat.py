@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from random import Random
 
+from core.backoff import Backoff
 from core.errors import TwinholdError
 from core.io.dial import BROKEN
 from core.io.knock import gone
@@ -12,7 +13,8 @@ from core.ports import Clock
 from core.timers import Timers
 from nodes.sighting import QUIET_BEATS, Sighting
 
-BACKOFF_S = (0.05, 0.3)
+BACKOFF_S = (0.2, 2.0)
+"""Bounds of the first and of every later pause before a target is dialled again."""
 
 
 class Watched:
@@ -44,7 +46,7 @@ class Watched:
         self._trip = trip
         self._timers = timers
         self._clock = clock
-        self._chance = chance
+        self._backoff = Backoff(*BACKOFF_S, chance)
         self._answered = False
 
     def heard(self, trips: int = 1) -> None:
@@ -62,6 +64,8 @@ class Watched:
             self._answered = False
             with suppress(*BROKEN, TwinholdError, TimeoutError):
                 await once()
-            if self._answered and await gone(*self._address, timers=self._timers, trip=self._trip):
-                self.sighting.gone()
-            await asyncio.sleep(self._chance.uniform(*BACKOFF_S))
+            if self._answered:
+                self._backoff.reset()
+                if await gone(*self._address, timers=self._timers, trip=self._trip):
+                    self.sighting.gone()
+            await asyncio.sleep(self._backoff.next_s())

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from random import Random
 from typing import TypeAlias
 
+from core.backoff import Backoff
 from core.errors import ConflictError
 from core.io.clock import LoopClock
 from core.io.dial import channel
@@ -27,7 +28,8 @@ from twinhold.v1 import replication_pb2 as pb
 Read: TypeAlias = Callable[[], Awaitable[pb.BulkRequest | None]]
 """Waits for the next message of a bulk stream; None: the other side has ended it."""
 
-BACKOFF_S = (0.05, 0.5)
+BACKOFF_S = (0.4, 2.0)
+"""Bounds of the first and of every later pause before a peer is dialled again; one that returns dials by itself."""
 PATIENCE_S = 0.15
 """How much longer the higher id waits, for the lower one to open the stream."""
 OPEN_S = 1.0
@@ -63,7 +65,7 @@ class Link:
         self._trip = trip
         self._timers = timers
         self._clock = clock
-        self._chance = chance
+        self._backoff = Backoff(*BACKOFF_S, chance)
         self._inbox = inbox
         self._patience_s = 0.0 if here.id < peer.id else PATIENCE_S
         self._wanted = False
@@ -139,6 +141,7 @@ class Link:
         self._say_down(refused=False)
         self._stream = Stream(self._here.id, self.peer, trip=self._trip, clock=self._clock, kind=kind, hear=self._hear)
         self._told_up = True
+        self._backoff.reset()
         if self._attempt is not None:
             self._attempt.cancel()
         self._news.set()
@@ -174,7 +177,7 @@ class Link:
                 await self._stream.over.wait()
                 await asyncio.sleep(0)
             await self._mourn()
-            pause_s = self._chance.uniform(*BACKOFF_S) + self._patience_s
+            pause_s = self._backoff.next_s() + self._patience_s
 
     async def _rest(self, pause_s: float) -> None:
         while self._stream is None:

@@ -5,6 +5,7 @@ A bad map is refused and said; the node stays on what it has, and asks another c
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from random import Random
 from typing import TypeAlias
@@ -12,6 +13,7 @@ from typing import TypeAlias
 import grpc
 
 from core.assignments import Assignment
+from core.backoff import Backoff
 from core.errors import MalformedError, PositionGoneError, TwinholdError
 from core.fleet_map import NO_REVISION, FleetMap
 from core.io.clock import LoopClock
@@ -33,7 +35,8 @@ Changed: TypeAlias = Callable[[Iterable[Assignment], Mapping[TenantName, ShardId
 
 SILENCE_S = 3.0
 """A feed tells its age every second; one that does not for so long is left."""
-BACKOFF_S = (0.05, 0.3)
+BACKOFF_S = (0.2, 2.0)
+"""A leader that becomes known ends the pause."""
 AVOID_S = 1.0
 """After a failure at the leader, others are asked for so long."""
 SAVE_AFTER_S = (2.0, 4.0)
@@ -51,6 +54,7 @@ class MapFollower:
         clock: this process's clock.
         chance: jitter, and the order in which control planes are tried.
         changed: where new records go.
+        pauses_s: bounds of the first and of every later pause while no control plane tells the map.
     """
 
     def __init__(
@@ -62,6 +66,7 @@ class MapFollower:
         clock: LoopClock,
         chance: Random,
         changed: Changed,
+        pauses_s: tuple[float, float] = BACKOFF_S,
     ) -> None:
         self.map = FleetMap(topology)
         self.feed = MapFeed(self.map, self.age_ms, gap_s=0)
@@ -71,6 +76,9 @@ class MapFollower:
         self._clock = clock
         self._chance = chance
         self._changed = changed
+        self._backoff = Backoff(*pauses_s, chance)
+        self.lost: set[ControlPlaneId] = set()
+        """Whose feed was lost, or never stood, since the last step from anybody: said once."""
         self._fresh_ms = clock.wall_ms()
         self._avoided: dict[ControlPlaneId, float] = {}
         self._dirty = asyncio.Event()
@@ -109,7 +117,7 @@ class MapFollower:
                 await asyncio.gather(watching, change, return_exceptions=True)
             if self._control_planes.leader in (None, target):
                 self._avoided[target] = self._clock.now() + AVOID_S
-                await asyncio.sleep(self._chance.uniform(*BACKOFF_S))
+                await self._pause()
 
     async def keep(self) -> None:
         """Write the map to disk whenever it changed, at a bounded pace, until cancelled."""
@@ -143,6 +151,12 @@ class MapFollower:
         while self._control_planes.leader in (None, target) or self._avoids(self._control_planes.leader):
             await self._control_planes.change()
 
+    async def _pause(self) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._backoff.next_s()):
+                await self._control_planes.change()
+                self._avoided.clear()  # who leads has just been heard
+
     def _avoids(self, control_plane: ControlPlaneId | None) -> bool:
         return control_plane is not None and self._avoided.get(control_plane, 0.0) > self._clock.now()
 
@@ -157,14 +171,21 @@ class MapFollower:
                     step = await call.read()
                 if not isinstance(step, pb.WatchResponse):
                     return
+                self.lost.clear()
+                self._backoff.reset()
                 line.put(step)
         except grpc.RpcError as error:
-            tell("map.feed_lost", control_plane=target, cause=error_of(error).message)
+            self._feed_lost(target, error_of(error).message)
         except TimeoutError:
-            tell("map.feed_lost", control_plane=target, cause="silent")
+            self._feed_lost(target, "silent")
         finally:
             line.clear()
             call.cancel()
+
+    def _feed_lost(self, target: ControlPlaneId, cause: str) -> None:
+        if target not in self.lost:
+            self.lost.add(target)
+            tell("map.feed_lost", control_plane=target, cause=cause)
 
     def _since(self) -> pb.WatchRequest:
         whole, self._whole = self._whole, False

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from random import Random
 
@@ -20,7 +21,7 @@ from core.topology import ControlPlane, Kind
 from core.wire import snapshot_to_pb
 from nodes.io.control_planes import ControlPlanes
 from nodes.io.map_file import MAP_FILE
-from nodes.io.map_follower import MapFollower
+from nodes.io.map_follower import BACKOFF_S, MapFollower
 from tests.fleets import small_fleet
 from twinhold.v1 import assignment_service_pb2 as pb
 
@@ -70,7 +71,7 @@ class Source:
 class Follower:
     """A follower that runs, and what it passed on."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, pauses_s: tuple[float, float] = BACKOFF_S) -> None:
         self.changes: list[list[Assignment]] = []
         self.control_planes = ControlPlanes(replace(FLEET, control_planes=(FIRST, SECOND)), HERE)
         self.follower = MapFollower(
@@ -80,6 +81,7 @@ class Follower:
             clock=LoopClock(asyncio.get_running_loop()),
             chance=Random(1),
             changed=self._changed,
+            pauses_s=pauses_s,
         )
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -158,6 +160,25 @@ async def test_a_dead_leader_is_left_for_another_control_plane(
     await until(lambda: following.revision == Revision(1, 1, 1))
     await old.stop()
     await until(lambda: following.revision == Revision(1, 1, 2))
+
+
+async def test_a_leader_that_becomes_known_ends_the_pause(sources: tuple[Source, Source], tmp_path: Path) -> None:
+    source = sources[0]
+    await source.stop()
+    following = Follower(tmp_path, pauses_s=(100 * PATIENCE_S, 100 * PATIENCE_S))
+    following.control_planes.heard(FIRST.id, 1)
+    following.run()
+    await until(lambda: following.follower.lost)
+    await source.start()
+    source.place(Revision(1, 2, 1))
+    terms = count(2)
+
+    def followed() -> bool:
+        following.control_planes.heard(FIRST.id, next(terms))  # again: a channel remembers a refusal for a moment
+        return following.revision == Revision(1, 2, 1)
+
+    await until(followed)
+    await following.close()
 
 
 async def test_an_older_map_is_refused_and_the_last_good_one_kept(
