@@ -18,7 +18,7 @@ from core.io.clock import LoopClock
 from core.io.hosted import Life, run_hosted
 from core.io.json_log import tell, warn
 from core.io.jumps import JumpWatch
-from core.io.map_feed import GAP_S, MapFeed
+from core.io.map_feed import CALM_GAP_S, GAP_S, MapFeed
 from core.io.serve import Server
 from core.processes import ControlPlaneConfig
 from core.timers import timers
@@ -82,7 +82,7 @@ class _Host:
         )
         self.jumps = JumpWatch(profile.jump_s, clock, self.driver.jumped)
         self._relay = MapRelay(self.driver, home=me.dc, lines=self._lines, clock=clock)
-        self._feed = MapFeed(self.driver.fleet_map, self.driver.map_age_ms, gap_s=GAP_S)
+        self._feed = MapFeed(self.driver.fleet_map, self.driver.map_age_ms, gap_s=GAP_S, calm_gap_s=CALM_GAP_S)
         self.driver.follow_map(self._feed)
         self.server = Server(me.host, me.port, LoopbackPolicy())
         self._told = add_services(

@@ -27,6 +27,9 @@ AGE_EVERY_S = 1.0
 GAP_S = 0.05
 """Between two steps that a control plane tells: the first goes at once, what follows closely goes together, because
 every step wakes every node of the fleet."""
+CALM_GAP_S = 0.3
+"""The same where every shard of a step stands on two copies: whoever must act on a planned change has heard of it from
+the shard's primary, and a caller with an older map is sent on by the owner before."""
 QUEUE_MAX = 256
 """Steps that wait for one watcher."""
 LOG_MAX = 1024
@@ -68,17 +71,22 @@ class MapFeed:
         fleet_map: the map that is served.
         age_ms: milliseconds since the leader was last heard; 0 at the leader.
         gap_s: between two steps told; 0: all steps of one loop turn are told as one.
+        calm_gap_s: the same for steps that leave no shard on one copy.
     """
 
-    def __init__(self, fleet_map: FleetMap, age_ms: Callable[[], int], *, gap_s: float) -> None:
+    def __init__(
+        self, fleet_map: FleetMap, age_ms: Callable[[], int], *, gap_s: float = 0.0, calm_gap_s: float = 0.0
+    ) -> None:
         self.map = fleet_map
         self._age_ms = age_ms
         self._gap_s = gap_s
+        self._calm_gap_s = max(gap_s, calm_gap_s)
         self._watchers: set[_Watcher] = set()
         self._log: deque[tuple[Revision, bytes]] = deque(maxlen=LOG_MAX)
         self._untold: list[Delta] = []
         self._told_at = 0.0
         self._telling: asyncio.Handle | None = None
+        self._telling_at = 0.0
         self._snapshot: tuple[Revision, bytes] | None = None
         self._ages: asyncio.Task[None] | None = None
 
@@ -92,11 +100,16 @@ class MapFeed:
     def stepped(self, delta: Delta) -> None:
         """Tell everybody a step that the map has just taken; steps that come closely are told as one."""
         self._untold.append(delta)
-        if self._telling is None:
-            loop = asyncio.get_running_loop()
-            wait_s = self._told_at + self._gap_s - loop.time()
-            tell = self._tell_steps
-            self._telling = loop.call_soon(tell) if wait_s <= 0 else loop.call_later(wait_s, tell)
+        exposed = any(assignment.solo for assignment in delta.changed)
+        at = self._told_at + (self._gap_s if exposed else self._calm_gap_s)
+        if self._telling is not None and self._telling_at <= at:
+            return
+        if self._telling is not None:
+            self._telling.cancel()
+        loop = asyncio.get_running_loop()
+        tell = self._tell_steps
+        self._telling = loop.call_soon(tell) if at <= loop.time() else loop.call_at(at, tell)
+        self._telling_at = at
 
     async def watch(self, since: Revision | None, write_now: Callable[[bytes], bool]) -> AsyncGenerator[bytes, None]:
         """Yield serialized WatchResponses: a snapshot or what follows ``since``, then every step, an age when quiet.

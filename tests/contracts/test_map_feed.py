@@ -48,10 +48,11 @@ class Leader:
         self.map.replace_all(Revision(1, 1, 1), [held(shard, epoch=1) for shard in range(4)], {})
         self.feed.replaced()
 
-    def step(self, *, epoch: int) -> None:
+    def step(self, *, epoch: int, alone: bool = False) -> None:
         """Change shard 0."""
         base = self.map.revision
-        delta = Delta(base, replace(base, n=base.n + 1), (held(0, epoch=epoch),))
+        changed = held(0, epoch=epoch)
+        delta = Delta(base, replace(base, n=base.n + 1), (replace(changed, standby=None) if alone else changed,))
         self.map.apply(delta)
         self.feed.stepped(delta)
 
@@ -214,4 +215,26 @@ async def test_a_busy_leader_tells_the_first_step_at_once_and_those_that_follow_
     told.append(pb.WatchResponse.FromString(await anext(steps)).delta)
     assert [(delta.base.n, delta.revision.n) for delta in told] == [(1, 2), (2, 4)]
     await steps.aclose()
+    await leader.feed.close()
+
+
+async def test_planned_steps_wait_for_each_other_until_a_shard_stands_on_one_copy() -> None:
+    leader = Leader()
+    leader.feed = MapFeed(leader.map, lambda: 0, gap_s=0.001, calm_gap_s=PATIENCE_S)
+    leader.place()
+    steps = leader.feed.watch(None, never)
+    await anext(steps)
+    leader.step(epoch=2)
+    first = pb.WatchResponse.FromString(await anext(steps)).delta
+    leader.step(epoch=3)
+    leader.step(epoch=4, alone=True)
+    async with asyncio.timeout(PATIENCE_S / 2):
+        second = pb.WatchResponse.FromString(await anext(steps)).delta
+    assert [(delta.base.n, delta.revision.n) for delta in (first, second)] == [(1, 2), (2, 4)]
+    leader.step(epoch=5)
+    waiting = asyncio.ensure_future(anext(steps))
+    await asyncio.sleep(0.05)
+    assert not waiting.done()
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
     await leader.feed.close()
