@@ -87,10 +87,9 @@ class Desk:
                 self._decide(queued.submitted, queued.done)
 
     def close(self) -> None:
-        """Answer those who waited for a role that is over; a queue that is handed over stays."""
-        p = self._state
+        """Answer those who waited for a role that is over."""
         unknown = UnknownOutcomeError(f"shard {self.shard} changed hands meanwhile: retry with the same request id")
-        self.waiting.fail(writers=unknown, others=self.refusal(), queue=not p.handing_over)
+        self.waiting.fail(writers=unknown, others=self.refusal())
         for subscription in self._subscriptions:
             subscription.end(self.refusal())
         self._subscriptions.clear()
@@ -99,7 +98,7 @@ class Desk:
         """Answer everybody: the node stops."""
         stopped = UnavailableError("this node stops", reason="STOPPED")
         unknown = UnknownOutcomeError("this node stops: retry with the same request id")
-        self.waiting.fail(writers=unknown, others=stopped, queue=True)
+        self.waiting.fail(writers=unknown, others=stopped)
 
     def submit(self, submitted: Submitted, done: Answer) -> None:
         """Run a command; ``done`` gets what came of it."""

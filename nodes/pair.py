@@ -291,6 +291,7 @@ def _meta_saved(p: CopyState, event: MetaSaved, now: float) -> None:
     if not p.dirty:
         p.actions.extend(p.held)
         p.held.clear()
+        pair_change.stop_admitting(p, now)
 
 
 def _stale(p: CopyState, peer: NodeId, m: Stale, now: float) -> None:

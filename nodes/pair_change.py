@@ -22,6 +22,7 @@ from nodes.pair_events import (
     Propose,
     ReadRecord,
     RecordRead,
+    Send,
 )
 from nodes.pair_rules import JOINING, lease_granted_s
 from nodes.pair_state import Attempt, CopyState, Joining, Mode, Peer
@@ -48,9 +49,8 @@ def adopt(p: CopyState, decided: Assignment, now: float, *, boot: int = 0) -> No
     if not p.owner:
         p.restarted = False
         p.peers.clear()
-        if handed:
-            p.send(decided.primary.node, Decided(p.shard, decided))
-            p.do(HandOver(decided.primary.node))
+        if handed:  # The store's word, and requests of which nothing is decided: neither waits for our own disk.
+            p.actions += (Send(decided.primary.node, Decided(p.shard, decided)), HandOver(decided.primary.node))
         return
     if role is Role.PRIMARY and not owned:
         p.restarted = False
@@ -110,15 +110,20 @@ def ordered(p: CopyState, event: Ordered, now: float) -> str:
         case Order.CANCEL:
             p.cancel, p.joining = bool(p.meta.intents), None
         case Order.SWITCHOVER:
-            p.drain_from = now
-            p.role = Role.DRAINED
             p.save_intents(Intent("drain", p.fence.incarnation, p.fence.epoch, None, p.tip.lsn))
-            p.note("switchover.stopped_admitting", boottime_s=now)
         case Order.ADD | Order.SWAP:
             assert event.target is not None, "an order to join names nobody"
             p.joining = Joining(event.order, event.target)
             ask(p, event.target, now)
     return ""
+
+
+def stop_admitting(p: CopyState, now: float) -> None:
+    """Drain as soon as the intent to is on disk: until then the present epoch serves on, and writers wait less."""
+    if p.role is Role.PRIMARY and not p.dirty and _drains(p):
+        p.role, p.drain_from = Role.DRAINED, now
+        p.changes += 1
+        p.note("switchover.stopped_admitting", boottime_s=now)
 
 
 def ask(p: CopyState, node: NodeId, now: float) -> None:
@@ -258,7 +263,7 @@ def _order_refusal(p: CopyState, event: Ordered) -> str:
         return "does not serve"
     if event.order is Order.CANCEL or _under_way(p, event):
         return ""
-    if p.role is Role.DRAINED or p.meta.intents or p.joining is not None:
+    if p.meta.intents or p.joining is not None:
         return "another change is under way"
     if (event.order is Order.ADD) != p.assignment.solo:
         return "has a standby already" if event.order is Order.ADD else "has no standby"
@@ -271,11 +276,15 @@ def _order_refusal(p: CopyState, event: Ordered) -> str:
 def _under_way(p: CopyState, event: Ordered) -> bool:
     """Say whether the very order is being carried out."""
     if event.order is Order.SWITCHOVER:
-        return p.role is Role.DRAINED
+        return _drains(p)
     if p.joining is not None:
         return (p.joining.order, p.joining.node) == (event.order, event.target)
     kind = event.order.value.lower()
     return any(i.kind == kind and i.learner is not None and i.learner.node == event.target for i in p.meta.intents)
+
+
+def _drains(p: CopyState) -> bool:
+    return any(intent.kind == "drain" for intent in p.meta.intents)
 
 
 def _standby_near(p: CopyState) -> bool:
@@ -302,7 +311,7 @@ def _withdraw(p: CopyState, now: float) -> None:
         p.joining = None
     for intent in p.meta.intents:
         gone = intent.learner is not None and lost(p, intent.learner, now)
-        late = intent.kind == "drain" and now >= p.drain_from + DRAIN_MAX_S
+        late = p.role is Role.DRAINED and now >= p.drain_from + DRAIN_MAX_S
         p.cancel = p.cancel or bool(gone) or late
 
 
@@ -322,6 +331,8 @@ def _ready(p: CopyState, intent: Intent) -> Change | None:
     """Say what an intent allows to propose now (I7, I13)."""
     standby = p.assignment.standby
     if intent.kind == "drain" and standby is not None:
+        if p.role is not Role.DRAINED:
+            return None
         peer = p.peers.get(standby.node)
         acked = -1 if peer is None else peer.acked
         return Switchover() if p.rules.drained(p.tip.lsn, p.durable_lsn, acked) else None

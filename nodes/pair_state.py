@@ -12,7 +12,7 @@ from core.names import NodeId, ShardId
 from core.rhythm import Rhythm
 from core.timers import Timers
 from nodes.frames import ShardMessage
-from nodes.pair_events import Action, HandOver, Hasten, Note, Persist, Propose, SaveMeta, Send
+from nodes.pair_events import Action, Hasten, Note, Persist, Propose, SaveMeta, Send
 from nodes.pair_rules import Rules
 from nodes.ports import CopyMeta, Intent, Span
 from nodes.records import EMPTY, Generation, Record, Tip, tip_of
@@ -20,8 +20,8 @@ from nodes.views import Order, Role
 
 RECENT_RECORDS = 512
 """Durable entries kept in memory beyond those not yet durable: whoever lags less needs no disk read."""
-OUTWARD = (Send, Propose, HandOver)
-"""Deeds that others see."""
+OUTWARD = (Send, Propose)
+"""Deeds that others see, and that wait for the meta."""
 HASTEN = Hasten()
 OWNERS = (Role.PRIMARY, Role.DRAINED, Role.PROMOTED)
 FOLLOWERS = (Role.STANDBY, Role.LEARNER)
@@ -212,11 +212,6 @@ class CopyState:
     def admits(self) -> bool:
         """Say whether commands are taken now: serving, not draining (I5, I6)."""
         return self.role is Role.PRIMARY and not self.restarted and self.sound
-
-    @property
-    def handing_over(self) -> bool:
-        """Say whether the waiting requests are to go to the new primary as soon as the meta is on disk."""
-        return any(isinstance(action, HandOver) for action in self.held)
 
     @property
     def commits(self) -> bool:

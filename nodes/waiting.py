@@ -92,11 +92,11 @@ class Waiting:
         for _ in range(len(self.queue)):
             yield self.queue.popleft()
 
-    def fail(self, *, writers: TwinholdError, others: TwinholdError, queue: bool) -> None:
-        """Answer everybody, the queue only if asked to: this copy no longer serves."""
+    def fail(self, *, writers: TwinholdError, others: TwinholdError) -> None:
+        """Answer everybody: this copy no longer serves."""
         self.writers.fail(writers)
         readers, self.readers = self.readers, deque()
         for reader in readers:
             reader.done(others)
-        for queued in self.take_queue() if queue else ():
+        for queued in self.take_queue():
             queued.done(others)

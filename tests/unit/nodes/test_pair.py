@@ -19,6 +19,7 @@ from nodes.pair_events import (
     Durable,
     Event,
     Flush,
+    HandOver,
     Hasten,
     Heard,
     Jumped,
@@ -390,6 +391,32 @@ def test_a_restart_resumes_the_joint_mode_of_its_intents() -> None:
     follow(b, C)
     assert type(b.proposed()[-1].change).__name__ == "Add"
     assert b.pair.answers
+
+
+def test_a_primary_admits_until_its_intent_to_drain_is_on_disk() -> None:
+    b = serving(records=entries(3))
+    b.slow = True
+    assert b.order(Order.SWITCHOVER) == ""
+    assert b.pair.admits
+    assert b.order(Order.SWITCHOVER) == "", "the same order again is no other change"
+    lsn = b.write()
+    b.on(MetaSaved(b.pair.state.meta_version))
+    assert b.pair.state.role is Role.DRAINED
+    assert b.proposed() == [], "the standby lacks what was admitted meanwhile"
+    b.on(Durable(lsn, 0))
+    b.hear(B, Ack(SHARD, b.pair.state.gen, lsn))
+    assert b.proposed()[-1].change == Switchover()
+
+
+def test_a_drained_primary_hands_over_before_its_own_disk_knows() -> None:
+    b = serving(records=entries(3))
+    b.order(Order.SWITCHOVER)
+    b.slow = True
+    decided = successor(SYNC, Switchover(), reason="")
+    b.on(ProposalAnswered(b.proposed()[-1], ProposalApplied(decided)))
+    assert b.pair.state.dirty
+    assert b.sent(Decided)[-1] == Decided(SHARD, decided)
+    assert HandOver(B.node) in b.done
 
 
 def test_a_restart_resumes_draining() -> None:
