@@ -1,7 +1,8 @@
 """Pauses between attempts that fail: longer each time, and spread, so that a crowd does not return as one."""
 
 from dataclasses import dataclass, field
-from random import Random
+
+from core.ports import Rng
 
 SHORTEST_SHARE = 0.25
 """A pause is drawn between this share of the present bound and the whole of it."""
@@ -22,7 +23,7 @@ class Backoff:
 
     first_s: float
     longest_s: float
-    chance: Random
+    chance: Rng
     _bound_s: float = field(init=False)
 
     def __post_init__(self) -> None:
@@ -33,7 +34,7 @@ class Backoff:
         """Draw the next pause, in seconds."""
         bound = self._bound_s
         self._bound_s = min(self.longest_s, 2 * bound)
-        return self.chance.uniform(SHORTEST_SHARE * bound, bound)
+        return bound * (SHORTEST_SHARE + (1 - SHORTEST_SHARE) * self.chance.random())
 
     def reset(self) -> None:
         """Begin anew: the target has answered."""
