@@ -26,12 +26,17 @@ def start(*arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen([TWINHOLD, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def cpu_s(*arguments: str) -> float:
+LOOP = "for _ in range(5_000_000): pass"
+LOOP_S = 0.150
+"""CPU time of an interpreter that runs it, on the core for which the limits below are meant."""
+
+
+def cpu_s(*command: str) -> float:
     """Measure the CPU time of one run, the best of five: the machine may be busy."""
     spent = []
     for _ in range(5):
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        subprocess.run([TWINHOLD, *arguments], check=False, capture_output=True)
+        subprocess.run(command, check=False, capture_output=True)
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         spent.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
     return min(spent)
@@ -47,7 +52,8 @@ def cpu_s(*arguments: str) -> float:
     ],
 )
 def test_a_command_starts_within_its_share_of_cpu(arguments: tuple[str, ...], limit_s: float) -> None:
-    assert cpu_s(*arguments) <= limit_s
+    slowness = max(1.0, cpu_s(sys.executable, "-c", LOOP) / LOOP_S)
+    assert cpu_s(TWINHOLD, *arguments) <= limit_s * slowness, f"this core is slower by {slowness:.2f}, counted in"
 
 
 def test_interrupting_a_drain_leaves_it_going(fleet: SmallFleet, fleet_dir: Path) -> None:
