@@ -102,8 +102,7 @@ class Pair:
         p = self.state
         record = p.meta.assignment
         if record is not None and record.primary == p.me:
-            drained = any(intent.kind == "drain" for intent in p.meta.intents)
-            p.role, p.restarted, p.drain_from = (Role.DRAINED if drained else Role.PRIMARY), True, now
+            p.role, p.restarted, p.drain_from = (Role.DRAINED if p.drains else Role.PRIMARY), True, now
             p.save(replace(p.meta, seen=p.meta.seen._replace(boot=p.meta.seen.boot + 1)))
             for copy in p.others():
                 pair_change.ask(p, copy.node, now)

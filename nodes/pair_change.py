@@ -120,7 +120,7 @@ def ordered(p: CopyState, event: Ordered, now: float) -> str:
 
 def stop_admitting(p: CopyState, now: float) -> None:
     """Drain as soon as the intent to is on disk: until then the present epoch serves on, and writers wait less."""
-    if p.role is Role.PRIMARY and not p.dirty and _drains(p):
+    if p.role is Role.PRIMARY and not p.dirty and p.drains:
         p.role, p.drain_from = Role.DRAINED, now
         p.changes += 1
         p.note("switchover.stopped_admitting", boottime_s=now)
@@ -276,15 +276,11 @@ def _order_refusal(p: CopyState, event: Ordered) -> str:
 def _under_way(p: CopyState, event: Ordered) -> bool:
     """Say whether the very order is being carried out."""
     if event.order is Order.SWITCHOVER:
-        return _drains(p)
+        return p.drains
     if p.joining is not None:
         return (p.joining.order, p.joining.node) == (event.order, event.target)
     kind = event.order.value.lower()
     return any(i.kind == kind and i.learner is not None and i.learner.node == event.target for i in p.meta.intents)
-
-
-def _drains(p: CopyState) -> bool:
-    return any(intent.kind == "drain" for intent in p.meta.intents)
 
 
 def _standby_near(p: CopyState) -> bool:
@@ -331,11 +327,10 @@ def _ready(p: CopyState, intent: Intent) -> Change | None:
     """Say what an intent allows to propose now (I7, I13)."""
     standby = p.assignment.standby
     if intent.kind == "drain" and standby is not None:
-        if p.role is not Role.DRAINED:
-            return None
         peer = p.peers.get(standby.node)
         acked = -1 if peer is None else peer.acked
-        return Switchover() if p.rules.drained(p.tip.lsn, p.durable_lsn, acked) else None
+        drained = p.role is Role.DRAINED and p.rules.drained(p.tip.lsn, p.durable_lsn, acked)
+        return Switchover() if drained else None
     if intent.kind not in JOINING or intent.learner is None:
         return None
     peer = p.peers.get(intent.learner.node)

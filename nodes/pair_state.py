@@ -214,6 +214,11 @@ class CopyState:
         return self.role is Role.PRIMARY and not self.restarted and self.sound
 
     @property
+    def drains(self) -> bool:
+        """Say whether it has asked, or is about to ask, for a change of roles: only a CAS ends that."""
+        return any(intent.kind == "drain" for intent in self.meta.intents)
+
+    @property
     def commits(self) -> bool:
         """Say whether the commit point may move: an owner whose meta is on disk, and that nothing forbids to act."""
         return (

@@ -75,7 +75,7 @@ class MapFeed:
     """
 
     def __init__(
-        self, fleet_map: FleetMap, age_ms: Callable[[], int], *, gap_s: float = 0.0, calm_gap_s: float = 0.0
+        self, fleet_map: FleetMap, age_ms: Callable[[], int], *, gap_s: float, calm_gap_s: float = 0.0
     ) -> None:
         self.map = fleet_map
         self._age_ms = age_ms
@@ -102,9 +102,9 @@ class MapFeed:
         self._untold.append(delta)
         exposed = any(assignment.solo for assignment in delta.changed)
         at = self._told_at + (self._gap_s if exposed else self._calm_gap_s)
-        if self._telling is not None and self._telling_at <= at:
-            return
         if self._telling is not None:
+            if self._telling_at <= at:
+                return
             self._telling.cancel()
         loop = asyncio.get_running_loop()
         tell = self._tell_steps

@@ -233,8 +233,8 @@ async def test_planned_steps_wait_for_each_other_until_a_shard_stands_on_one_cop
     assert [(delta.base.n, delta.revision.n) for delta in (first, second)] == [(1, 2), (2, 4)]
     leader.step(epoch=5)
     waiting = asyncio.ensure_future(anext(steps))
-    await asyncio.sleep(0.05)
-    assert not waiting.done()
+    done, _ = await asyncio.wait({waiting}, timeout=0.05)
+    assert not done
     waiting.cancel()
     await asyncio.gather(waiting, return_exceptions=True)
     await leader.feed.close()
