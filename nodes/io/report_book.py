@@ -174,9 +174,17 @@ class ReportBook:
             unwatched=unwatched,
         )
 
-    def stirred(self, page: Page) -> bool:
-        """Say whether a copy changed, or something is seen otherwise than this stream was told: that can't wait."""
-        return bool(page.copies or page.gone) or page.told != self._sights
+    def stirred(self, page: Page, *, leads: bool) -> bool:
+        """Say whether a stream has something to tell that can't wait.
+
+        What is seen otherwise than before can't: verdicts need it, whoever gives them next. How copies stand is acted
+        on by the leader alone, so whoever does not lead hears of many changes in one message.
+
+        Args:
+            page: of the stream.
+            leads: the stream's control plane leads, or nobody is known to.
+        """
+        return page.told != self._sights or (leads and bool(page.copies or page.gone))
 
     def _unwatched(self, page: Page) -> list[str]:
         """List whom a stream was told of and nobody looks at any more.

@@ -1,6 +1,7 @@
 """Registers at every control plane and keeps a Report stream to each, so that a new leader can judge at once.
 
-The leader is told every second probe interval, the others every fourth; what is otherwise than before is told at once.
+The leader is told every second probe interval, the others every fourth; what is seen otherwise than before is told to
+all at once, how copies stand to the leader only.
 """
 
 import asyncio
@@ -162,12 +163,13 @@ class Reporter:
         """Write the messages that are due, or have something that can't wait."""
         self._collect()
         self._book.look(self._sightings)
+        leader = self._control_planes.leader
         for stream in streams:
-            quiet = QUIET_BEATS if stream.control_plane == self._control_planes.leader else FOLLOWER_BEATS
+            quiet = QUIET_BEATS if stream.control_plane == leader else FOLLOWER_BEATS
             due = stream.beats % quiet == 0
             stream.beats += 1
             room = stream.page.sequence - stream.answered < UNANSWERED_MAX
-            if room and (due or self._book.stirred(stream.page)):
+            if room and (due or self._book.stirred(stream.page, leads=leader in (None, stream.control_plane))):
                 self._say(stream)
 
     def _say(self, stream: _Stream) -> None:

@@ -143,15 +143,17 @@ def test_only_what_a_stream_was_not_told_cannot_wait() -> None:
     desk = Desk()
     page = desk.book.page()
     desk.say(page)
-    assert not desk.book.stirred(page)
+    assert not desk.book.stirred(page, leads=True)
     desk.sighting.gone()
     desk.book.look([(PROBED, desk.sighting)])
-    assert desk.book.stirred(page)
+    assert desk.book.stirred(page, leads=True)
+    assert desk.book.stirred(page, leads=False)
     desk.say(page)
-    assert not desk.book.stirred(page)
+    assert not desk.book.stirred(page, leads=True)
     desk.node.changed = [VIEW]
     desk.book.collect()
-    assert desk.book.stirred(page)
+    assert desk.book.stirred(page, leads=True)
+    assert not desk.book.stirred(page, leads=False), "who does not lead hears of copies at its own pace"
 
 
 def test_a_partner_whose_heartbeats_are_missed_is_reported_as_paired() -> None:
@@ -171,7 +173,7 @@ def test_a_partner_that_is_one_no_longer_is_taken_back_once() -> None:
     desk.say(page)
     desk.node.partners = []
     desk.book.look([(PROBED, desk.sighting)])
-    assert desk.book.stirred(page)
+    assert desk.book.stirred(page, leads=True)
     told = desk.say(page)
     assert (told.complete, list(told.unwatched), list(told.observations), list(told.copies)) == (
         False,
@@ -179,7 +181,7 @@ def test_a_partner_that_is_one_no_longer_is_taken_back_once() -> None:
         [],
         [],
     )
-    assert not desk.book.stirred(page)
+    assert not desk.book.stirred(page, leads=True)
     assert list(desk.say(page).unwatched) == []
 
 
