@@ -3,10 +3,12 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from chaos.fleet_laws import Breach, FleetLaw
 from chaos.judgement import Verdict
 from chaos.laws import judged
-from chaos.schedule import Crash, Cut, Fault, Freeze, LoseDc, Schedule, StoreAway
+from chaos.schedule import Schedule
 from chaos.sim.fleet import Plan, SimFleet
+from chaos.sim.inject import inject
 from chaos.sim.node import Parts
 from chaos.sim.time import World
 
@@ -21,8 +23,8 @@ class SimResult:
     """What became of a run."""
 
     seed: int
-    broken: tuple[str, ...]
-    """One line per law broken; empty: none."""
+    broken: tuple[Breach, ...]
+    """Empty: none."""
     operations: int
     acknowledged: int
     trace_hash: str
@@ -35,7 +37,7 @@ def simulate(schedule: Schedule, plan: Plan, parts: Parts, *, tell: Callable[[st
     fleet = SimFleet(world, plan, parts)
     fleet.start()
     for timed in schedule.faults:
-        world.at(timed.at_s, lambda fault=timed.fault: _inject(fleet, fault))  # type: ignore[misc]  # bound per turn
+        world.at(timed.at_s, lambda fault=timed.fault: inject(fleet, fault))  # type: ignore[misc]  # bound per turn
     world.run(schedule.trouble_s)
     fleet.heal()
     broken = _settle(fleet, schedule)
@@ -49,44 +51,23 @@ def simulate(schedule: Schedule, plan: Plan, parts: Parts, *, tell: Callable[[st
     return _result(schedule, fleet, [*broken, *_judged(fleet)])
 
 
-def _inject(fleet: SimFleet, fault: Fault) -> None:
-    fleet.world.note(f"fault {fault}")
-    match fault:
-        case Crash(name, for_s):
-            fleet.crash(name)
-            fleet.world.after(for_s, lambda: fleet.restart(name))
-        case Freeze(name, for_s):
-            fleet.freeze(name)
-            fleet.world.after(for_s, lambda: fleet.restart(name))
-        case LoseDc(dc, for_s, silently):
-            for name in fleet.names_in(dc):
-                (fleet.freeze if silently else fleet.crash)(name)
-                fleet.world.after(for_s, lambda name=name: fleet.restart(name))  # type: ignore[misc]  # per turn
-        case Cut(a, b, for_s, both_ways):
-            fleet.cut(a, b, both_ways=both_ways)
-            fleet.world.after(for_s, lambda: fleet.network.cuts.difference_update({(a, b), (b, a)}))
-        case StoreAway(for_s):
-            fleet.store_reachable = False
-            fleet.world.after(for_s, lambda: setattr(fleet, "store_reachable", True))
-
-
-def _settle(fleet: SimFleet, schedule: Schedule) -> list[str]:
+def _settle(fleet: SimFleet, schedule: Schedule) -> list[Breach]:
     """Wait until the fleet is whole; what is missing when the time is up is the liveness law broken."""
     end = fleet.world.now + schedule.settle_s
     while (wrong := fleet.settled()) and fleet.world.now < end:
         fleet.world.run(fleet.world.now + 0.5)
-    return [f"liveness: {schedule.settle_s:g} s after healing {line}" for line in wrong]
+    return [Breach(FleetLaw.LIVENESS, f"{schedule.settle_s:g} s after healing {line}") for line in wrong]
 
 
-def _judged(fleet: SimFleet) -> list[str]:
+def _judged(fleet: SimFleet) -> list[Breach]:
     judgement = judged(fleet.lines)
-    broken = [str(finding) for finding in judgement.findings]
+    broken = [Breach(finding.law, str(finding)) for finding in judgement.findings]
     if judgement.verdict is Verdict.UNDECIDED:
-        broken.append("the history is undecided")
+        broken.append(Breach(FleetLaw.DECIDED, "an audit read is missing"))
     undocumented = {name for user in fleet.users for name in user.errors} - DOCUMENTED
-    return broken + [f"a client was told {name}" for name in sorted(undocumented)]
+    return broken + [Breach(FleetLaw.ERRORS, f"a client was told {name}") for name in sorted(undocumented)]
 
 
-def _result(schedule: Schedule, fleet: SimFleet, broken: list[str]) -> SimResult:
+def _result(schedule: Schedule, fleet: SimFleet, broken: list[Breach]) -> SimResult:
     acknowledged = sum(1 for line in fleet.lines if line.outcome == "ok")
     return SimResult(schedule.seed, tuple(broken), len(fleet.lines), acknowledged, fleet.world.trace_hash)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from chaos.sim.run import SimResult, simulate
-from tests.sim.worlds import parts, plan_of, schedule_of
+from chaos.sim.worlds import parts, plan_of, schedule_of
 
 SEEDS = range(1, 81)
 REPEATED = 7

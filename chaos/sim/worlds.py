@@ -1,8 +1,9 @@
-"""What simulated runs in the tests are made of: a small fleet, a plan, a schedule from a seed."""
+"""What simulated runs are made of: a small fleet, a plan, a schedule; all from the seed."""
 
 from random import Random
 
-from chaos.schedule import Schedule, generated
+from chaos.schedule import Schedule
+from chaos.schedule_maker import generated
 from chaos.sim.fleet import Plan
 from chaos.sim.node import Parts
 from core.names import (
