@@ -104,7 +104,9 @@ class Override:
     """The lossy override (C6): an operator states that the SOLO primary is gone for good."""
 
     stale: Copy
+    """Takes over from what it has; in another data center of the geography."""
     token: str
+    """Who states it."""
 
 
 Change: TypeAlias = Evict | Add | Swap | Promote | Switchover | Cancel | Override
@@ -177,6 +179,8 @@ def legal_successor(
             epoch=old.epoch,
         )
     wrong = [*_proposer_wrong(old, change, proposer), *_change_wrong(old, change), *_placement_wrong(new, geography_of)]
+    if isinstance(change, Override):
+        wrong += _override_wrong(old.primary, change.stale, geography_of)
     if not wrong and replace(new, reason="") != replace(successor(old, change, reason=""), reason=""):
         wrong.append(f"the record is not what {type(change).__name__} makes of its base")
     if wrong:
@@ -224,7 +228,8 @@ def _proposer_wrong(old: Assignment, change: Change, proposer: Proposer) -> list
         case Promote():
             return [] if proposer == Leader() else ["only the leader promotes"]
         case Override(_, token):
-            return [] if proposer == Operator(token) else ["only an operator, by name, overrides"]
+            named = token.strip() and proposer == Operator(token)
+            return [] if named else ["only an operator, by name, overrides"]
         case _:
             return [] if proposer == old.primary else ["only the present primary proposes this"]
 
@@ -245,6 +250,15 @@ def _change_wrong(old: Assignment, change: Change) -> list[str]:
             return []
         case _:
             assert_never(change)
+
+
+def _override_wrong(lost: Copy, stale: Copy, geography_of: Callable[[DcId], GeographyId]) -> list[str]:
+    """The one change after which no copy of the base is left: what the copies have in common is asked here."""
+    here, there = dc_of(lost.node), dc_of(stale.node)
+    wrong = [f"the stale copy is in {here}, which is stated to be gone"] if here == there else []
+    if geography_of(here) != geography_of(there):
+        wrong.append(f"the stale copy is in {geography_of(there)}, the shard's data may not leave {geography_of(here)}")
+    return wrong
 
 
 def _placement_wrong(new: Assignment, geography_of: Callable[[DcId], GeographyId]) -> list[str]:

@@ -85,7 +85,7 @@ def test_whatever_is_accepted_keeps_the_guarantees_of_the_store(
         assert not new.solo, "I13"
     dcs = [dc_of(copy.node) for copy in new.in_sync]
     assert len(set(dcs)) == len(dcs)
-    assert {GEOGRAPHY_OF(dc) for dc in dcs} == {"eu"} or isinstance(change, Override)
+    assert {GEOGRAPHY_OF(dc) for dc in dcs} == {"eu"}
 
 
 LEGAL = [
@@ -118,6 +118,19 @@ def test_a_standby_in_the_primarys_data_center_is_refused() -> None:
 
 def test_a_standby_outside_the_geography_is_refused() -> None:
     assert not judge(SOLO, successor(SOLO, Add(ABROAD), reason=""), Add(ABROAD), SOLO.primary)
+
+
+@pytest.mark.parametrize(
+    ("stale", "token"),
+    [
+        pytest.param(ABROAD, "token", id="to another geography"),
+        pytest.param(OTHER_DISK, "token", id="to the data center that is gone"),
+        pytest.param(EU[1], " ", id="by nobody"),
+    ],
+)
+def test_an_override_is_refused(stale: Copy, token: str) -> None:
+    change = Override(stale, token)
+    assert not judge(SOLO, successor(SOLO, change, reason=""), change, Operator(token))
 
 
 def test_a_shard_starts_in_sync_in_two_data_centers() -> None:
