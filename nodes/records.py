@@ -1,7 +1,7 @@
 """Journal records and the chain of hashes that makes a flipped bit visible.
 
-``hash(n) = blake2b-128(hash(n-1) | lsn | epoch | boot | body)``: a record that was altered, moved or left out does not
-match, at read, at start, and at the standby. SQLite itself does not detect corruption.
+``hash(n) = blake2b-128(hash(n-1) | lsn | incarnation | epoch | boot | body)``: a record that was altered, moved or left
+out does not match, at read, at start, and at the standby. SQLite itself does not detect corruption.
 
 The values here are named tuples: every write makes several of each, and a frozen dataclass takes three times as long to
 make and ten times as long to compare.
@@ -16,7 +16,7 @@ from core.errors import DamagedError
 
 NO_HASH = bytes(16)
 """What the first record of a journal is chained to."""
-_HEAD = Struct("<QQQ")
+_HEAD = Struct("<QQQQ")
 
 
 class Generation(NamedTuple):
@@ -50,7 +50,7 @@ EMPTY = Tip(0, Generation(0, 0, 0), NO_HASH)
 
 def record_hash(previous: bytes, lsn: int, generation: Generation, body: bytes) -> bytes:
     """Chain a record to the one before it; 16 bytes."""
-    return blake2b(previous + _HEAD.pack(lsn, generation.epoch, generation.boot) + body, digest_size=16).digest()
+    return blake2b(previous + _HEAD.pack(lsn, *generation) + body, digest_size=16).digest()
 
 
 def following(tip: Tip, generation: Generation, body: bytes) -> Record:
