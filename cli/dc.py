@@ -62,8 +62,8 @@ def show_data_center(session: Session, it: DataCenter) -> None:
     if session.as_json:
         show_json(message_json(it))
         return
-    holddown = moment(it.holddown_until_ms)
-    show_record({**dict(zip(HEAD, row(it), strict=True)), "no primaries by plan until": holddown, "etag": it.etag})
+    holddown = {"no primaries by plan until": moment(it.holddown_until_ms), "because": it.holddown_because or "-"}
+    show_record({**dict(zip(HEAD, row(it), strict=True)), **holddown, "etag": it.etag})
 
 
 @dc.command("list")

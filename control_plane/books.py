@@ -34,6 +34,8 @@ class Evacuation:
     evidence: tuple[str, ...]
     state: str = OPEN
     ended_ms: int = 0
+    empty: bool = False
+    """No copy stood there: nothing is brought back, and the brake does not count it. Kept because it is a fall."""
 
     @property
     def open(self) -> bool:
@@ -64,6 +66,8 @@ class Homecoming:
     since_ms: int
     holddown_until_ms: int
     """No primaries by plan before this."""
+    flaps: int = 0
+    """How often in a row it had fallen again soon after its return: why the hold-down is as long as it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,6 +229,10 @@ class Shelf:
     def cordoned(self) -> frozenset[DcId]:
         """Name the data centers where nothing new is placed."""
         return self._cordoned
+
+    def held_down(self, now_ms: int) -> frozenset[DcId]:
+        """Name the data centers that are given no primaries by plan now."""
+        return frozenset(book.dc for book in self.all(Homecoming) if book.holddown_until_ms > now_ms)
 
     def operation(self, id_: str) -> OperationBook | None:
         """Look an operation up."""

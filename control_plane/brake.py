@@ -1,6 +1,7 @@
 """The brake: how much may be declared lost automatically before a person must look (DESIGN.md section 6).
 
-It counts the evacuation records in the store, so it survives a change of leader. Only automatic ones count.
+It counts the evacuation records in the store, so it survives a change of leader. Only automatic ones count, and only
+those with something to bring back.
 """
 
 from collections.abc import Iterable, Sequence
@@ -58,7 +59,8 @@ def braked(
     for halt in halts:
         if halt.geography in (None, accused.geography):
             return Stop(halt.geography, halt.reasons)
-    counted = [e for e in evacuations if e.automatic and (resume is None or e.since_ms > resume.at_ms)]
+    automatic = [e for e in evacuations if e.automatic and not e.empty]
+    counted = [e for e in automatic if resume is None or e.since_ms > resume.at_ms]
     return (
         _dc_braked(accused, counted, looking_dead, now_ms)
         if accused.whole_dc

@@ -366,6 +366,8 @@ def operation_view(book: OperationBook, office: Office) -> OperationView:
         steps_done = max(0, book.steps - 2 * primaries - standbys)
         under_way = office.movements.count(f"operations/{book.id}")
         detail = f"{primaries} primaries and {standbys} standbys left, {under_way} moves under way"
+        if waiting := drain.roles_waiting(book.dc, office.situation()):
+            detail += f", {waiting} primaries wait for the end of a hold-down"
     failure = OperationFailure(book.error_reason, book.error_message) if book.error_reason else None
     return OperationView(
         id=book.id,

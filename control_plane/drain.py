@@ -51,7 +51,8 @@ def preview(dc: DcId, situation: Situation) -> Preview:
 def wishes(dc: DcId, cause: str, situation: Situation) -> Iterator[Wish]:
     """Name the next orders of a drain: roles first, and nothing copied meanwhile, because writers wait for them.
 
-    The caller takes as many as there are slots.
+    A role waits until the data center that would lead is not held down any more. The caller takes as many as there are
+    slots.
     """
     reason = f"{dc} is drained"
     under_way = situation.movements.count(cause, Order.SWITCHOVER)
@@ -64,9 +65,14 @@ def wishes(dc: DcId, cause: str, situation: Situation) -> Iterator[Wish]:
 
 def _roles(dc: DcId, cause: str, reason: str, situation: Situation) -> Iterator[Wish]:
     for assignment in _led_by_turns(dc, situation):
-        wish = situation.switchover(assignment, cause, reason)
+        wish = None if _waits(assignment, situation) else situation.switchover(assignment, cause, reason)
         if wish is not None:
             yield wish
+
+
+def _waits(assignment: Assignment, situation: Situation) -> bool:
+    """Say whether the data center that would lead a shard is held down."""
+    return assignment.standby is not None and dc_of(assignment.standby.node) in situation.held_down
 
 
 def _led_by_turns(dc: DcId, situation: Situation) -> Iterator[Assignment]:
@@ -81,6 +87,11 @@ def _standbys(dc: DcId, cause: str, reason: str, situation: Situation) -> Iterat
         wish = situation.swap(assignment, cause, reason) if situation.free(assignment) else None
         if wish is not None and wish.target is not None and situation.movements.learns(wish.target):
             yield wish
+
+
+def roles_waiting(dc: DcId, situation: Situation) -> int:
+    """Count the primaries that stay until the data centers of their standbys are not held down any more."""
+    return sum(_waits(assignment, situation) for assignment in situation.catalog.led_in(dc))
 
 
 def copies_stuck(dc: DcId, situation: Situation) -> int:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from control_plane import brake
 from control_plane.books import Evacuation, Halt, Homecoming, Resume, closed
 from control_plane.evacuation import AskPrepare, Finished, PromoteAll, Rescue, Scene, Stuck
+from control_plane.holddown import because, holddown
 from control_plane.office import Office
 from control_plane.ports import Applied, Refused, Row
 from control_plane.verdicts import SHARE, DcLost, Judgement, NodeLost, Settling, Withheld
@@ -148,28 +149,37 @@ class Guard:
         if any((e.dc, e.node) == (dc, node) for e in under_way):
             return
         subject = f"nodes/{node}" if node is not None else f"dataCenters/{dc}"
-        if not self._holds_copies(dc, node):
+        empty = not self._holds_copies(dc, node)
+        if empty and not any(book.dc == dc for book in office.shelf.all(Homecoming)):
             reasons = (*evidence, "no copy stands there: nothing is to be brought back")
             office.audit("verdict.withheld", subject, acted=False, reasons=reasons)
             return
-        geography = office.catalog.geography_of(dc)
-        stop = brake.braked(
-            brake.Accused(geography, dc, whole_dc=node is None),
+        stop = None if empty else self._braked(dc, node, now)
+        if stop is not None:
+            self._halt(stop, subject)
+            return
+        silent = f"its last sign of life is {now - last_sign_at:.2f} s old"
+        office.audit("verdict.reached", subject, acted=True, reasons=(*evidence, silent))
+        record = self.next_evacuation(dc, node, automatic=True, evidence=evidence, last_sign_at=last_sign_at)
+        self.evacuate(replace(record, empty=empty))
+
+    def _braked(self, dc: DcId, node: NodeId | None, now: float) -> brake.Stop | None:
+        office = self.office
+        return brake.braked(
+            brake.Accused(office.catalog.geography_of(dc), dc, whole_dc=node is None),
             evacuations=office.shelf.evacuations(open_only=False),
             halts=office.shelf.all(Halt),
             resume=next(iter(office.shelf.all(Resume)), None),
             looking_dead=self.dead_now(dc, now) if node is None else (),
             now_ms=office.clock.wall_ms(),
         )
-        if stop is not None:
-            self._halt(stop, subject)
-            return
-        silent = f"its last sign of life is {now - last_sign_at:.2f} s old"
-        office.audit("verdict.reached", subject, acted=True, reasons=(*evidence, silent))
-        self.evacuate(self.next_evacuation(dc, node, automatic=True, evidence=evidence, last_sign_at=last_sign_at))
 
     def _holds_copies(self, dc: DcId, node: NodeId | None) -> bool:
-        """Say whether any record names the accused; one that is still to start, or was drained, costs no evacuation."""
+        """Say whether any record names the accused.
+
+        What is still to start, or was drained, costs no evacuation; what falls again while it comes home does, though
+        its partners have evicted its standbys before the verdict: its hold-down must know of the fall.
+        """
         nodes = [node] if node is not None else [one.id for one in self.office.topology.nodes_in(dc)]
         catalog = self.office.catalog
         return any(catalog.led_by(one) or catalog.followed_by(one) for one in nodes)
@@ -327,6 +337,9 @@ class Guard:
         del self.missions[mission.cause]
         ended = closed(evacuation, office.clock.wall_ms())
         office.save(ended, lambda answer: self._closed(replace(mission, back_since=None), ended, answer))
+        # In the same write, so that no leader dies between the two and leaves what is back without its share.
+        if ended.dc not in office.shelf.cordoned():
+            self.welcome(ended.dc, f"{ended.subject} reports again", ended)
 
     def _closed(self, mission: Mission, ended: Evacuation, answer: Answer) -> None:
         office = self.office
@@ -335,14 +348,32 @@ class Guard:
             return
         reasons = (f"{ended.subject} reports again",)
         office.audit("evacuation.closed", ended.subject, acted=True, reasons=reasons, cause=mission.cause)
-        if ended.dc not in office.shelf.cordoned():
-            self.welcome(ended.dc, f"{ended.subject} reports again")
         office.again()
 
-    def welcome(self, dc: DcId, why: str) -> None:
-        """Begin to give a data center its share again."""
+    def welcome(self, dc: DcId, why: str, ended: Evacuation | None = None) -> None:
+        """Begin to give a data center its share again; ``ended``: the evacuation, of it or of a node, that is over."""
         office = self.office
-        now_ms = office.clock.wall_ms()
-        book = Homecoming(dc, now_ms, now_ms + round(office.timers.holddown_s * 1000))
-        reasons = (why, f"standbys at once, primaries after {office.timers.holddown_s:g} s")
-        office.save(book, lambda _: office.audit("dc.returned", f"dataCenters/{dc}", acted=True, reasons=reasons))
+        base_s, now_ms = office.timers.holddown_s, office.clock.wall_ms()
+        node = None if ended is None else ended.node
+        held = holddown(self._history(dc, node, ended), base_s=base_s, now_ms=now_ms)
+        book = Homecoming(dc, now_ms, now_ms + round(held.length_s * 1000), held.flaps)
+        for before in office.shelf.all(Homecoming):
+            if before.dc == dc and before.holddown_until_ms > book.holddown_until_ms:
+                book = replace(before, since_ms=now_ms)
+        left_s = (book.holddown_until_ms - now_ms) / 1000
+        reasons = (why, f"standbys at once, primaries after {left_s:g} s", because(book.flaps, base_s))
+
+        def answered(answer: Answer) -> None:
+            if isinstance(answer, Applied):
+                office.audit("dc.returned", f"dataCenters/{dc}", acted=True, reasons=reasons)
+
+        office.save(book, answered)
+
+    def _history(self, dc: DcId, node: NodeId | None, ended: Evacuation | None) -> list[Evacuation]:
+        """List what took a data center or any node of it down, or one node or all of its data center.
+
+        The evacuation that ends now stands there as it will be.
+        """
+        recorded = [e for e in self.office.shelf.evacuations(open_only=False) if e.dc == dc]
+        touching = [e for e in recorded if node is None or e.node in (None, node)]
+        return [ended if ended is not None and e.id == ended.id else e for e in touching]

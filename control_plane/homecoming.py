@@ -46,12 +46,12 @@ def share(dc: DcId, situation: Situation) -> Share:
     )
 
 
-def wishes(dc: DcId, cause: str, *, holddown_until_ms: int, situation: Situation) -> Iterator[Wish]:
+def wishes(dc: DcId, cause: str, situation: Situation) -> Iterator[Wish]:
     """Name the next orders of a homecoming."""
     held = share(dc, situation)
     reason = f"{dc} is back"
     yield from _standbys(dc, cause, reason, held, situation)
-    if situation.now_ms >= holddown_until_ms:
+    if dc not in situation.held_down:
         yield from _primaries(dc, cause, reason, held, situation)
 
 

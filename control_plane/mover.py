@@ -124,16 +124,14 @@ class Mover:
         if book.dc in situation.lost_dcs or book.dc in situation.cordoned:
             return
         cause = f"homecomings/{book.dc}"
-        due_ms = book.holddown_until_ms
-        if situation.now_ms >= due_ms and homecoming.home(book.dc, situation):
+        if book.dc not in situation.held_down and homecoming.home(book.dc, situation):
             if not situation.movements.count(cause):
                 self._home(book, "its share is within 10 % of what it should be")
             return
-        if situation.now_ms >= due_ms + GIVE_UP_S * 1000:
+        if situation.now_ms >= book.holddown_until_ms + GIVE_UP_S * 1000:
             self._home(book, "its share is as near to what it should be as capacity and partners allow")
             return
-        found = homecoming.wishes(book.dc, cause, holddown_until_ms=book.holddown_until_ms, situation=situation)
-        self._take(found, situation)
+        self._take(homecoming.wishes(book.dc, cause, situation), situation)
 
     def _home(self, book: Homecoming, why: str) -> None:
         office = self.office

@@ -74,6 +74,7 @@ class Office:
 
     def situation(self) -> Situation:
         """Take one moment down for the planners."""
+        now_ms = self.clock.wall_ms()
         return Situation(
             catalog=self.catalog,
             roster=self.roster,
@@ -82,8 +83,9 @@ class Office:
             well=self.well(),
             lost_dcs=self.shelf.lost_dcs(),
             cordoned=self.shelf.cordoned(),
+            held_down=self.shelf.held_down(now_ms),
             now=self.clock.now(),
-            now_ms=self.clock.wall_ms(),
+            now_ms=now_ms,
         )
 
     def usable(self) -> Collection[DcId]:

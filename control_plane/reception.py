@@ -212,6 +212,7 @@ class Reception:
             frozen=office.frozen if office is not None else "",
             suspect_dcs=frozenset(dc_of(target) for target in self._roster.doubted),
             lag_max_ms=self._timers.jump_s * 1000,
+            holddown_s=self._timers.holddown_s,
             now=now,
             now_ms=self._clock.wall_ms(),
         )

@@ -28,6 +28,8 @@ class Situation:
     """Nodes that may be given something to do."""
     lost_dcs: Collection[DcId]
     cordoned: Collection[DcId]
+    held_down: Collection[DcId]
+    """Data centers that are given no primaries by plan yet."""
     now: float
     now_ms: int
 

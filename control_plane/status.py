@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from control_plane.books import Cordon, Evacuation, Halt, Homecoming, OperationBook, Shelf
+from control_plane.holddown import because
 from control_plane.loads import Certificate, Loads
 from control_plane.movements import Movements
 from control_plane.roster import Roster
@@ -42,6 +43,8 @@ class Facts:
     suspect_dcs: frozenset[DcId]
     lag_max_ms: float
     """Above this a node counts as overloaded: L/4."""
+    holddown_s: float
+    """Of a data center that did not flap."""
     now: float
     now_ms: int
 
@@ -93,7 +96,8 @@ def data_center_view(dc: DcId, facts: Facts, counts: tuple[int, int]) -> DataCen
     nodes = facts.topology.nodes_in(dc)
     loads, living = facts.loads, facts.living()
     primaries, standbys = counts
-    coming = next((h for h in facts.shelf.all(Homecoming) if h.dc == dc), None)
+    held = dc in facts.shelf.held_down(facts.now_ms)
+    coming = next((h for h in facts.shelf.all(Homecoming) if h.dc == dc and held), None)
     capacity = sum(node.capacity for node in nodes) or 1.0
     return DataCenterView(
         id=dc,
@@ -106,7 +110,8 @@ def data_center_view(dc: DcId, facts: Facts, counts: tuple[int, int]) -> DataCen
         primaries=primaries,
         standbys=standbys,
         utilization=sum(loads.load.get(node.id, 0.0) for node in nodes) / capacity,
-        holddown_until_ms=coming.holddown_until_ms if coming and coming.holddown_until_ms > facts.now_ms else 0,
+        holddown_until_ms=0 if coming is None else coming.holddown_until_ms,
+        holddown_because="" if coming is None else because(coming.flaps, facts.holddown_s),
         etag=str(facts.shelf.version(f"cordons/{dc}")),
     )
 
@@ -237,5 +242,12 @@ def _underway(facts: Facts) -> Iterator[Problem]:
         message = f"cordoned by {cordon.actor}: {cordon.reason or 'no reason given'}"
         yield Problem(Severity.NOTICE, f"dataCenters/{cordon.dc}", message, cordon.since_ms)
     for coming in facts.shelf.all(Homecoming):
-        message = "is back: it is being given its share again"
-        yield Problem(Severity.NOTICE, f"dataCenters/{coming.dc}", message, coming.since_ms)
+        yield Problem(Severity.NOTICE, f"dataCenters/{coming.dc}", _returning(coming, facts), coming.since_ms)
+
+
+def _returning(coming: Homecoming, facts: Facts) -> str:
+    left_s = (coming.holddown_until_ms - facts.now_ms) / 1000
+    if left_s <= 0:
+        return "is back: it is being given its share again"
+    why = because(coming.flaps, facts.holddown_s)
+    return f"is back: it takes standbys now, and primaries by plan in {left_s:.0f} s ({why})"

@@ -309,6 +309,8 @@ class DataCenterView:
     standbys: int
     utilization: float
     holddown_until_ms: int
+    holddown_because: str
+    """Empty: no hold-down."""
     etag: str
 
 

@@ -40,6 +40,7 @@ def data_center_to_pb(view: DataCenterView) -> dc_pb.DataCenter:
         standbys=view.standbys,
         utilization=view.utilization,
         holddown_until_ms=view.holddown_until_ms,
+        holddown_because=view.holddown_because,
         etag=view.etag,
     )
 

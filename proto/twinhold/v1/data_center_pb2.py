@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dtwinhold/v1/data_center.proto\x12\x0btwinhold.v1\"\xe9\x02\n\nDataCenter\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06region\x18\x02 \x01(\t\x12\x11\n\tgeography\x18\x03 \x01(\t\x12,\n\x05state\x18\x04 \x01(\x0e\x32\x1d.twinhold.v1.DataCenter.State\x12\x10\n\x08\x63ordoned\x18\x05 \x01(\x08\x12\x12\n\nnodes_live\x18\x06 \x01(\r\x12\r\n\x05nodes\x18\x07 \x01(\r\x12\x11\n\tprimaries\x18\x08 \x01(\r\x12\x10\n\x08standbys\x18\t \x01(\r\x12\x13\n\x0butilization\x18\n \x01(\x01\x12\x19\n\x11holddown_until_ms\x18\x0b \x01(\x03\x12\x0c\n\x04\x65tag\x18\x0c \x01(\t\"d\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x0e\n\nSTATE_LIVE\x10\x01\x12\x11\n\rSTATE_SUSPECT\x10\x02\x12\x0e\n\nSTATE_LOST\x10\x03\x12\x11\n\rSTATE_DRAINED\x10\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dtwinhold/v1/data_center.proto\x12\x0btwinhold.v1\"\x83\x03\n\nDataCenter\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06region\x18\x02 \x01(\t\x12\x11\n\tgeography\x18\x03 \x01(\t\x12,\n\x05state\x18\x04 \x01(\x0e\x32\x1d.twinhold.v1.DataCenter.State\x12\x10\n\x08\x63ordoned\x18\x05 \x01(\x08\x12\x12\n\nnodes_live\x18\x06 \x01(\r\x12\r\n\x05nodes\x18\x07 \x01(\r\x12\x11\n\tprimaries\x18\x08 \x01(\r\x12\x10\n\x08standbys\x18\t \x01(\r\x12\x13\n\x0butilization\x18\n \x01(\x01\x12\x19\n\x11holddown_until_ms\x18\x0b \x01(\x03\x12\x0c\n\x04\x65tag\x18\x0c \x01(\t\x12\x18\n\x10holddown_because\x18\r \x01(\t\"d\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x0e\n\nSTATE_LIVE\x10\x01\x12\x11\n\rSTATE_SUSPECT\x10\x02\x12\x0e\n\nSTATE_LOST\x10\x03\x12\x11\n\rSTATE_DRAINED\x10\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -32,7 +32,7 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'twinhold.v1.data_center_pb2
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_DATACENTER']._serialized_start=47
-  _globals['_DATACENTER']._serialized_end=408
-  _globals['_DATACENTER_STATE']._serialized_start=308
-  _globals['_DATACENTER_STATE']._serialized_end=408
+  _globals['_DATACENTER']._serialized_end=434
+  _globals['_DATACENTER_STATE']._serialized_start=334
+  _globals['_DATACENTER_STATE']._serialized_end=434
 # @@protoc_insertion_point(module_scope)

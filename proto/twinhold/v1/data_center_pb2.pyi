@@ -66,6 +66,7 @@ class DataCenter(_message.Message):
     UTILIZATION_FIELD_NUMBER: _builtins.int
     HOLDDOWN_UNTIL_MS_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
+    HOLDDOWN_BECAUSE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """"dataCenters/{dc}"."""
     region: _builtins.str
@@ -87,9 +88,11 @@ class DataCenter(_message.Message):
     utilization: _builtins.float
     """Load over capacity, 1.0 is full."""
     holddown_until_ms: _builtins.int
-    """When it last came back and may take primaries again by plan, milliseconds since 1970; 0: no hold-down."""
+    """When it may take primaries again by plan, milliseconds since 1970; 0: no hold-down."""
     etag: _builtins.str
     """Changes with every change of the above that a person made."""
+    holddown_because: _builtins.str
+    """Why the hold-down is as long as it is, for people; empty: no hold-down."""
     def __init__(
         self,
         *,
@@ -105,10 +108,11 @@ class DataCenter(_message.Message):
         utilization: _builtins.float = ...,
         holddown_until_ms: _builtins.int = ...,
         etag: _builtins.str = ...,
+        holddown_because: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cordoned", b"cordoned", "etag", b"etag", "geography", b"geography", "holddown_until_ms", b"holddown_until_ms", "name", b"name", "nodes", b"nodes", "nodes_live", b"nodes_live", "primaries", b"primaries", "region", b"region", "standbys", b"standbys", "state", b"state", "utilization", b"utilization"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cordoned", b"cordoned", "etag", b"etag", "geography", b"geography", "holddown_because", b"holddown_because", "holddown_until_ms", b"holddown_until_ms", "name", b"name", "nodes", b"nodes", "nodes_live", b"nodes_live", "primaries", b"primaries", "region", b"region", "standbys", b"standbys", "state", b"state", "utilization", b"utilization"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -43,6 +43,14 @@ from twinhold.v1 import event_pb2
 CATCH_UP_S = 0.3
 COMPLETE_EVERY = 20
 STORE_DEADLINE_S = 1.0
+FIRST_DAY_MS = 1_800_000_000_000
+
+
+class DatedHost(Host):
+    """A machine whose date is right, as time servers see to, wherever its own clock started."""
+
+    def wall_ms(self) -> int:
+        return FIRST_DAY_MS + int(self.world.now * 1000)
 
 
 @dataclass
@@ -236,7 +244,7 @@ class PocketWorld:
         self.drivers: dict[ControlPlaneId, ControlPlaneDriver] = {}
         self.nodes: dict[NodeId, ScriptedNode] = {}
         for name in [*(cp.id for cp in topology.control_planes), *(node.id for node in topology.nodes)]:
-            self.hosts[name] = Host(self.world, name, offset_s=chance.random() * 1000)
+            self.hosts[name] = DatedHost(self.world, name, offset_s=chance.random() * 1000)
         for control_plane in topology.control_planes:
             self.start_control_plane(control_plane.id)
         for node in topology.nodes:

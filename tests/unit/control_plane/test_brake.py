@@ -22,7 +22,13 @@ EU, US, BR = GeographyId("eu"), GeographyId("us"), GeographyId("br")
 
 
 def evacuated(
-    dc: str, geography: GeographyId = EU, *, ago_s: float = 60, node: str | None = None, automatic: bool = True
+    dc: str,
+    geography: GeographyId = EU,
+    *,
+    ago_s: float = 60,
+    node: str | None = None,
+    automatic: bool = True,
+    empty: bool = False,
 ) -> Evacuation:
     return Evacuation(
         id=f"{node or dc}-1",
@@ -34,6 +40,7 @@ def evacuated(
         last_sign_ms=0,
         evidence=(),
         state=CLOSED,
+        empty=empty,
     )
 
 
@@ -68,6 +75,7 @@ NODES = [evacuated("fra1", node=f"fra1-c{n}") for n in (1, 2, 3)]
         pytest.param(WAW, [evacuated("iad1", US)], "free", id="a second one of the fleet"),
         pytest.param(WAW, [evacuated("iad1", US), evacuated("gru1", BR)], None, id="a third one of the fleet"),
         pytest.param(WAW, [evacuated("fra1", automatic=False)], "free", id="an operator's is not counted"),
+        pytest.param(WAW, [evacuated("fra1", empty=True)], "free", id="one with nothing to bring back is not counted"),
         pytest.param(WAW, NODES, "free", id="nodes do not count against a data center"),
         pytest.param(WAW_NODE, NODES[:2], "free", id="a third node"),
         pytest.param(WAW_NODE, NODES, EU, id="a fourth node"),
