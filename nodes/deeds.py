@@ -37,6 +37,7 @@ from nodes.pair_events import (
 )
 from nodes.pair_state import CopyState
 from nodes.ports import DiskError
+from nodes.quarantine import Census, Quarantined
 from nodes.records import Tip
 from nodes.replay import Replay
 from nodes.shipping import Shipping
@@ -131,16 +132,26 @@ class Deeds:
         stale = self._replay.ledger.applied_lsn > a.keep.lsn
         if stale:
             self._replay.pause()
-        then = self._reloading(a.cuts) if stale else self._then(Cut(a.cuts))
-        self._world.journal.truncate(self._state.shard, keep_lsn=a.keep.lsn, orphan=True, done=then)
+        census = Census()
+
+        def counted(error: DiskError | None, /) -> None:
+            self._then(Cut(a.cuts, census.result))(error)
+
+        self._world.journal.truncate(
+            self._state.shard,
+            keep_lsn=a.keep.lsn,
+            orphan=True,
+            done=self._reloading(counted) if stale else counted,
+            seen=census.take if a.lossy else None,
+        )
 
     def _install(self, a: InstallSnapshot) -> None:
         self._replay.pause()
-        self._world.journal.save_snapshot(self._state.shard, a.tip, a.parts, self._reloading(a.cuts))
+        then = self._reloading(self._then(Cut(a.cuts, Quarantined(snapshot_lsn=a.lossy_lsn))))
+        self._world.journal.save_snapshot(self._state.shard, a.tip, a.parts, then, orphan=bool(a.lossy_lsn))
 
-    def _reloading(self, cuts: int) -> Done[DiskError | None]:
+    def _reloading(self, then: Done[DiskError | None]) -> Done[DiskError | None]:
         """Build the state anew once the disk shows the new journal: before, it would show what is gone."""
-        then = self._then(Cut(cuts))
 
         def done(error: DiskError | None, /) -> None:
             if not self._over and error is None:

@@ -131,7 +131,7 @@ class Holding:
     def condition(self) -> tuple[object, ...]:
         """Say how the copy stands, as one value that is another when there is something to report."""
         p = self._state
-        return (p.meta.seen, p.role, p.complaint, p.orphaned, tuple(p.peers), self.desk.serving)
+        return (p.meta.seen, p.role, p.complaint, p.orphaned, p.quarantined, tuple(p.peers), self.desk.serving)
 
     def stop(self) -> None:
         """End the copy's life here."""

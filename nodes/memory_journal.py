@@ -50,6 +50,7 @@ class MemoryDisk:
     shelves: dict[ShardId, Shelf] = field(default_factory=dict)
     asides: dict[ShardId, list[Shelf]] = field(default_factory=dict)
     orphans: list[tuple[ShardId, tuple[Record, ...]]] = field(default_factory=list)
+    orphan_snapshots: list[tuple[ShardId, Tip, list[bytes]]] = field(default_factory=list)
     refusal: str = ""
     """Not empty: the disk is full, read-only or gone, and every write is refused with this line."""
     locked: bool = False
@@ -163,9 +164,17 @@ class MemoryJournal:
         """Replace the copy's meta."""
         self._do(partial(self._save_meta, shard, meta), done)
 
-    def truncate(self, shard: ShardId, *, keep_lsn: int, orphan: bool, done: Done) -> None:
+    def truncate(
+        self,
+        shard: ShardId,
+        *,
+        keep_lsn: int,
+        orphan: bool,
+        done: Done,
+        seen: Callable[[bytes], None] | None = None,
+    ) -> None:
         """Drop everything after ``keep_lsn``; with ``orphan``, keep it with the disk's orphans."""
-        self._do(partial(self._truncate, shard, keep_lsn, orphan=orphan), done)
+        self._do(partial(self._truncate, shard, keep_lsn, orphan=orphan, seen=seen), done)
 
     def read(self, shard: ShardId, *, after_lsn: int, limit_bytes: int) -> list[Record]:
         """Read records in order, at least one if there is one, then until the limit."""
@@ -202,9 +211,11 @@ class MemoryJournal:
             return None
         return tip_of(shelf.records[shelf.index(lsn) - 1])
 
-    def save_snapshot(self, shard: ShardId, tip: Tip, parts: Sequence[bytes], done: Done) -> None:
+    def save_snapshot(
+        self, shard: ShardId, tip: Tip, parts: Sequence[bytes], done: Done, *, orphan: bool = False
+    ) -> None:
         """Keep the app state as of ``tip``, and drop the records up to it, or all."""
-        self._do(partial(self._save_snapshot, shard, tip, list(parts)), done)
+        self._do(partial(self._save_snapshot, shard, tip, list(parts), orphan=orphan), done)
 
     def load_snapshot(self, shard: ShardId) -> tuple[Tip, list[bytes]] | None:
         """Read the snapshot back; raises DamagedError."""
@@ -269,17 +280,22 @@ class MemoryJournal:
     def _save_meta(self, shard: ShardId, meta: CopyMeta) -> None:
         self._shelf(shard).meta = meta
 
-    def _truncate(self, shard: ShardId, keep_lsn: int, *, orphan: bool) -> None:
+    def _truncate(self, shard: ShardId, keep_lsn: int, *, orphan: bool, seen: Callable[[bytes], None] | None) -> None:
         shelf = self._disk.shelves.get(shard, Shelf())
         assert keep_lsn >= shelf.floor.lsn, f"shard {shard}: entries up to {shelf.floor.lsn} are in the snapshot"
         dropped = tuple(shelf.records[shelf.index(keep_lsn) :])
         del shelf.records[shelf.index(keep_lsn) :]
         if orphan and dropped:
             self._disk.orphans.append((shard, dropped))
+        if seen is not None:
+            for record in dropped:
+                seen(record.body)
 
-    def _save_snapshot(self, shard: ShardId, tip: Tip, parts: list[bytes]) -> None:
+    def _save_snapshot(self, shard: ShardId, tip: Tip, parts: list[bytes], *, orphan: bool) -> None:
         shelf = self._shelf(shard)
         own = self._place(shard, tip.lsn) == tip
+        if orphan and not own and shelf.snapshot is not None:
+            self._disk.orphan_snapshots.append((shard, *shelf.snapshot[:2]))
         shelf.records = shelf.records[shelf.index(tip.lsn) :] if own else []
         shelf.floor = tip
         shelf.snapshot = (tip, parts, snapshot_hash(shard, tip, parts))

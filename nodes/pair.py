@@ -244,6 +244,8 @@ class Pair:
             writes_per_s=writes_per_s,
             orphaned=p.orphaned,
             serving=serving,
+            last=p.tip.generation,
+            quarantined=p.quarantined,
         )
 
     def _output(self, now: float) -> Output[Action]:

@@ -11,6 +11,7 @@ from core.names import NodeId
 from nodes.control_port import Proposal, ProposalAnswer
 from nodes.frames import ShardMessage
 from nodes.ports import CopyMeta
+from nodes.quarantine import NOTHING, Quarantined
 from nodes.records import Record, Tip
 from nodes.views import Order
 
@@ -39,6 +40,8 @@ class Cut:
     """The journal was cut, or replaced by a snapshot, on disk."""
 
     cuts: int
+    quarantined: Quarantined = NOTHING
+    """What went although it may have been acknowledged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +197,8 @@ class Truncate:
     keep: Tip
     dropped: int
     cuts: int
+    lossy: bool = False
+    """What goes may have been acknowledged: it is counted by tenant."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,6 +208,8 @@ class InstallSnapshot:
     tip: Tip
     parts: tuple[bytes, ...]
     cuts: int
+    lossy_lsn: int = 0
+    """Not 0: our own snapshot, as of this entry, may hold what was acknowledged and is lost: it goes to ``orphan/``."""
 
 
 class Send(NamedTuple):

@@ -73,7 +73,8 @@ def welcomed(p: CopyState, peer: NodeId, m: Welcome, now: float) -> None:
         return
     p.hello = 0
     member = p.me in p.assignment.in_sync
-    if (m.snapshot and member) or (m.common.lsn == p.tip.lsn and m.common.hash != p.tip.hash):
+    another = m.common.lsn == p.tip.lsn and m.common.hash != p.tip.hash
+    if member if m.snapshot else another:
         p.complaint = f"damaged at lsn {p.tip.lsn}: the journal does not continue its primary's"
         p.send(peer, Unfit(p.shard, p.gen, p.me.copy_id, p.complaint))
         return
@@ -94,19 +95,26 @@ def welcomed(p: CopyState, peer: NodeId, m: Welcome, now: float) -> None:
 
 
 def cut(p: CopyState, keep: Tip) -> None:
-    """Drop everything after a place, moved to ``orphan/`` on the disk; acks wait until that is done."""
-    dropped = p.tip.lsn - keep.lsn
+    """Drop everything after a place, moved to ``orphan/`` on the disk; acks wait until that is done.
+
+    What an older incarnation decided, and the primary of the new one lacks, may have been acknowledged.
+    """
+    dropped, lossy = p.tip.lsn - keep.lsn, _overridden(p, p.tip)
     p.orphaned += dropped
     p.tip, p.cuts, p.cutting = keep, p.cuts + 1, True
     p.durable_lsn, p.commit_lsn = min(p.durable_lsn, keep.lsn), min(p.commit_lsn, keep.lsn)
     p.spans = [span for span in p.spans if span.first_lsn <= keep.lsn]
     while p.recent and p.recent[-1].lsn > keep.lsn:
         p.recent.pop()
-    p.actions.append(Truncate(keep, dropped, p.cuts))
+    p.actions.append(Truncate(keep, dropped, p.cuts, lossy))
 
 
 def was_cut(p: CopyState, event: Cut) -> None:
     """Acknowledge again: deeds on one shard happen in order, so what was kept is on disk."""
+    if event.quarantined:
+        p.quarantined, p.changes = p.quarantined.joined(event.quarantined), p.changes + 1
+        tenants = dict(event.quarantined.tenants)
+        p.note("copy.quarantined", node=p.me.node, tenants=tenants, snapshot_lsn=event.quarantined.snapshot_lsn)
     if event.cuts == p.cuts:
         p.cutting, p.durable_lsn = False, max(p.durable_lsn, p.floor.lsn)
         confirm(p)
@@ -172,6 +180,7 @@ def _append(p: CopyState, records: tuple[Record, ...]) -> None:
 def _install(p: CopyState, tip: Tip, parts: tuple[bytes, ...]) -> None:
     """Start over from a snapshot; the old journal's remains are an orphan."""
     p.note("copy.rejoined", node=p.me.node, common_lsn=0, orphaned=p.tip.lsn - p.floor.lsn, snapshot=True)
+    lossy_lsn = p.floor.lsn if _overridden(p, p.floor) else 0
     if p.tip.lsn > p.floor.lsn:
         cut(p, p.floor)
     p.incoming, p.contact = None, True
@@ -179,4 +188,9 @@ def _install(p: CopyState, tip: Tip, parts: tuple[bytes, ...]) -> None:
     p.spans, p.durable_lsn, p.commit_lsn = [], 0, tip.lsn
     p.recent.clear()
     p.cuts, p.cutting = p.cuts + 1, True
-    p.actions.append(InstallSnapshot(tip, parts, p.cuts))
+    p.actions.append(InstallSnapshot(tip, parts, p.cuts, lossy_lsn))
+
+
+def _overridden(p: CopyState, end: Tip) -> bool:
+    """Say whether a part of the journal that ends there was decided before a lossy override."""
+    return end.generation.incarnation < p.gen.incarnation

@@ -15,6 +15,7 @@ from nodes.frames import ShardMessage
 from nodes.pair_events import Action, Hasten, Note, Persist, Propose, SaveMeta, Send
 from nodes.pair_rules import Rules
 from nodes.ports import CopyMeta, Intent, Span
+from nodes.quarantine import NOTHING, Quarantined
 from nodes.records import EMPTY, Generation, Record, Tip, tip_of
 from nodes.views import Order, Role
 
@@ -168,6 +169,7 @@ class CopyState:
     news_at: float = NEVER
     """When idle peers are told of the last commits, and the last writes are looked at."""
     orphaned: int = 0
+    quarantined: Quarantined = NOTHING
     actions: list[Action] = field(default_factory=list)
     held: list[Action] = field(default_factory=list)
     """Wait until the meta they depend on is on disk."""

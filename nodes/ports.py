@@ -107,9 +107,18 @@ class Journal(Protocol):
         ...
 
     def truncate(
-        self, shard: ShardId, *, keep_lsn: int, orphan: bool, done: Callable[[DiskError | None], None]
+        self,
+        shard: ShardId,
+        *,
+        keep_lsn: int,
+        orphan: bool,
+        done: Callable[[DiskError | None], None],
+        seen: Callable[[bytes], None] | None = None,
     ) -> None:
-        """Drop everything after ``keep_lsn``; with ``orphan``, move it to ``orphan/`` first."""
+        """Drop everything after ``keep_lsn``; with ``orphan``, move it to ``orphan/`` first.
+
+        ``seen`` is shown the body of every record that goes, on whatever thread works, before ``done`` is called.
+        """
         ...
 
     def read(self, shard: ShardId, *, after_lsn: int, limit_bytes: int) -> list[Record]:
@@ -121,11 +130,18 @@ class Journal(Protocol):
         ...
 
     def save_snapshot(
-        self, shard: ShardId, tip: Tip, parts: Sequence[bytes], done: Callable[[DiskError | None], None]
+        self,
+        shard: ShardId,
+        tip: Tip,
+        parts: Sequence[bytes],
+        done: Callable[[DiskError | None], None],
+        *,
+        orphan: bool = False,
     ) -> None:
         """Keep the app state as of ``tip``, checksummed, and drop the records up to it.
 
-        If the journal does not reach that far, the snapshot came from a peer, and all records go.
+        If the journal does not reach that far, the snapshot came from a peer, and all records go; with ``orphan``, the
+        snapshot that it takes the place of is moved to ``orphan/`` first.
         """
         ...
 

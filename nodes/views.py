@@ -8,6 +8,8 @@ from typing import NamedTuple, TypeAlias
 from core.assignments import Fence
 from core.errors import TwinholdError
 from core.names import CopyId, NodeId, ShardId
+from nodes.quarantine import NOTHING, Quarantined
+from nodes.records import EMPTY, Generation
 
 
 class Role(Enum):
@@ -46,6 +48,10 @@ class CopyView:
     writes_per_s: int
     orphaned: int
     serving: bool
+    last: Generation = EMPTY.generation
+    """When its last entry was decided: of two journals, the one that ends in a later generation holds more."""
+    quarantined: Quarantined = NOTHING
+    """What was moved to ``orphan/`` although it may have been acknowledged."""
 
 
 class Observation(NamedTuple):

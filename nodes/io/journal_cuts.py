@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from core.names import ShardId
 from nodes.io.journal_database import delete, fetch, record_of, tip_row
 from nodes.io.journal_deeds import Cut, Disk, Install, SetAside, Truncate, note
-from nodes.io.journal_files import encoded, told, write_aside, write_orphans
+from nodes.io.journal_files import encoded, told, write_aside, write_orphan_snapshot, write_orphans
 from nodes.io.journal_index import CopyIndex
 from nodes.records import Tip, tip_of
 
@@ -49,6 +49,9 @@ def _truncate(disk: Disk, copy: CopyIndex, deed: Truncate) -> None:
         return
     if deed.orphan:
         write_orphans(disk.directory, deed.shard, fetch(disk.database, dropped))
+    if deed.seen is not None:
+        for row in fetch(disk.database, dropped):
+            deed.seen(record_of(row).body)
     disk.marks.forget(deed.shard)
     delete(disk.database, dropped)
     del copy.places[kept:]
@@ -60,6 +63,8 @@ def _install(disk: Disk, copy: CopyIndex, deed: Install) -> None:
     own = tip_in(disk.database, copy, deed.tip.lsn) == deed.tip
     replaced = copy.places[: deed.tip.lsn - copy.floor.lsn] if own else copy.places
     if not own:
+        if deed.orphan and copy.floor.lsn:
+            write_orphan_snapshot(disk.directory, deed.shard, copy.floor, _replaced(disk.database, deed))
         disk.marks.forget(deed.shard)
     _install_rows(disk, deed, gone=[] if own else [*replaced, *disk.index.dead])
     if own:
@@ -104,6 +109,13 @@ def _set_aside(disk: Disk, copy: CopyIndex, shard: ShardId) -> None:
     disk.index.dead.clear()
     disk.index.asides[shard] = number
     disk.index.copies.pop(shard, None)
+
+
+def _replaced(database: sqlite3.Connection, deed: Install) -> Iterator[Mapping[str, object]]:
+    """Say the snapshot that another one takes the place of."""
+    for table in ("snapshots", "snapshot_parts"):
+        rows = database.execute(f"SELECT * FROM {table} WHERE shard = ? AND number <> ?", (deed.shard, deed.number))
+        yield from ({"table": table, "row": [encoded(column) for column in row]} for row in rows)
 
 
 def _remains(database: sqlite3.Connection, copy: CopyIndex, shard: ShardId) -> Iterator[Mapping[str, object]]:

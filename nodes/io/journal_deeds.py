@@ -1,6 +1,7 @@
 """What the journal's thread does, and the deeds that share a transaction. The index changes only after the commit."""
 
 import sqlite3
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
@@ -74,6 +75,8 @@ class Truncate:
     shard: ShardId
     keep_lsn: int
     orphan: bool
+    seen: Callable[[bytes], None] | None = None
+    """Shown the body of every record that goes, on the writer's thread."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +88,8 @@ class Install:
     parts: int
     tip: Tip
     checksum: bytes
+    orphan: bool = False
+    """Keep the snapshot that it takes the place of, if it came from a peer."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Files beside the journal: entries that a truncation took away, and damaged copies. Written whole, synced, never read.
+"""Files beside the journal: what a cut took away, and damaged copies. Written whole, synced, never read.
 
 One JSON object per line, bodies in base64: whoever must know what was lost needs no tool of ours.
 """
@@ -11,6 +11,7 @@ from pathlib import Path
 
 from core.names import ShardId
 from nodes.io.journal_database import Row
+from nodes.records import Tip
 
 ORPHANS = "orphan"
 ASIDES = "aside"
@@ -20,6 +21,12 @@ def write_orphans(directory: Path, shard: ShardId, rows: list[Row]) -> None:
     """Keep entries that leave the journal; raises OSError."""
     name = f"shard-{shard}-{rows[0][2]}-{rows[-1][2]}-{rows[-1][6].hex()[:12]}.jsonl"
     _write(directory / ORPHANS, name, map(_told, rows))
+
+
+def write_orphan_snapshot(directory: Path, shard: ShardId, tip: Tip, lines: Iterable[Mapping[str, object]]) -> None:
+    """Keep a state that nobody goes on from; raises OSError."""
+    name = f"shard-{shard}-snapshot-{tip.lsn}-{tip.hash.hex()[:12]}.jsonl"
+    _write(directory / ORPHANS, name, lines)
 
 
 def write_aside(directory: Path, shard: ShardId, number: int, lines: Iterable[Mapping[str, object]]) -> None:

@@ -111,9 +111,17 @@ class SqliteJournal:
         """Replace the copy's meta."""
         self._writer.add(SaveMeta(shard, meta_body(meta)), done)
 
-    def truncate(self, shard: ShardId, *, keep_lsn: int, orphan: bool, done: Done) -> None:
+    def truncate(
+        self,
+        shard: ShardId,
+        *,
+        keep_lsn: int,
+        orphan: bool,
+        done: Done,
+        seen: Callable[[bytes], None] | None = None,
+    ) -> None:
         """Drop everything after ``keep_lsn``; with ``orphan``, a file in ``orphan/`` keeps it."""
-        self._writer.add(Truncate(shard, keep_lsn, orphan), done)
+        self._writer.add(Truncate(shard, keep_lsn, orphan, seen), done)
 
     def read(self, shard: ShardId, *, after_lsn: int, limit_bytes: int) -> list[Record]:
         """Read records in order, at least one if there is one, then until the limit.
@@ -148,7 +156,9 @@ class SqliteJournal:
         found = self.read(shard, after_lsn=lsn - 1, limit_bytes=1) if lsn > copy.floor.lsn else []
         return tip_of(found[0]) if found else None
 
-    def save_snapshot(self, shard: ShardId, tip: Tip, parts: Sequence[bytes], done: Done) -> None:
+    def save_snapshot(
+        self, shard: ShardId, tip: Tip, parts: Sequence[bytes], done: Done, *, orphan: bool = False
+    ) -> None:
         """Keep the app state as of ``tip``, and drop the records up to it, or all of another journal.
 
         Each part is a deed of its own, so that other shards' commits don't wait for a long snapshot.
@@ -156,7 +166,8 @@ class SqliteJournal:
         number = secrets.randbits(62) + 1
         for place, part in enumerate(parts):
             self._writer.add(StagePart(shard, number, place, part), _ignored)
-        self._writer.add(Install(shard, number, len(parts), tip, snapshot_hash(shard, tip, parts)), done)
+        checksum = snapshot_hash(shard, tip, parts)
+        self._writer.add(Install(shard, number, len(parts), tip, checksum, orphan), done)
 
     def load_snapshot(self, shard: ShardId) -> tuple[Tip, list[bytes]] | None:
         """Read the snapshot back; raises DamagedError."""

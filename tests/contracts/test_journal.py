@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from base64 import b64decode
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -73,6 +74,10 @@ class World(Protocol):
         """List what truncation moved out of the way: shard, and lsns."""
         ...
 
+    def orphan_snapshots(self) -> list[tuple[int, int, list[bytes]]]:
+        """List the snapshots that a peer's took the place of: shard, lsn, and parts."""
+        ...
+
     def close(self) -> None:
         """End everything."""
         ...
@@ -111,6 +116,9 @@ class MemoryWorld:
 
     def orphans(self) -> list[tuple[int, list[int]]]:
         return [(shard, [record.lsn for record in records]) for shard, records in self.disk.orphans]
+
+    def orphan_snapshots(self) -> list[tuple[int, int, list[bytes]]]:
+        return [(shard, tip.lsn, parts) for shard, tip, parts in self.disk.orphan_snapshots]
 
     def close(self) -> None:
         self.memory.close()
@@ -160,6 +168,13 @@ class SqliteWorld:
         lines = [[json.loads(line) for line in file.read_text().splitlines()] for file in files]
         return [(found[0]["shard"], [line["lsn"] for line in found]) for found in lines]
 
+    def orphan_snapshots(self) -> list[tuple[int, int, list[bytes]]]:
+        found = []
+        for file in sorted((self.directory / "orphan").glob("shard-*-snapshot-*")):
+            head, *parts = (json.loads(line)["row"] for line in file.read_text().splitlines())
+            found.append((head[0], head[2], [b64decode(part[3]) for part in parts]))
+        return found
+
     def close(self) -> None:
         self.sqlite.close()
 
@@ -206,8 +221,8 @@ def save_meta(world: World, shard: ShardId, meta: CopyMeta) -> Deed:
     return lambda done: world.journal.save_meta(shard, meta, done)
 
 
-def save_snapshot(world: World, shard: ShardId, tip: Tip, parts: Sequence[bytes]) -> Deed:
-    return lambda done: world.journal.save_snapshot(shard, tip, parts, done)
+def save_snapshot(world: World, shard: ShardId, tip: Tip, parts: Sequence[bytes], *, orphan: bool = False) -> Deed:
+    return lambda done: world.journal.save_snapshot(shard, tip, parts, done, orphan=orphan)
 
 
 def truncate(world: World, shard: ShardId, keep_lsn: int, *, orphan: bool) -> Deed:
@@ -404,6 +419,30 @@ def test_truncation_moves_what_it_drops_to_the_orphans(world: World) -> None:
     assert held(world, SEVEN) == [*records[:4], *others]
     assert restarted(world)[SEVEN].tip == tip_of(others[-1])
     assert held(world, SEVEN) == [*records[:4], *others]
+
+
+def test_whoever_asks_is_shown_what_a_truncation_takes_away(world: World) -> None:
+    records = chain(6)
+    born(world, SEVEN, records)
+    shown: list[bytes] = []
+
+    def deed(done: Done) -> None:
+        world.journal.truncate(SEVEN, keep_lsn=4, orphan=True, done=done, seen=shown.append)
+
+    assert all_done(world, deed) == [None]
+    assert shown == [record.body for record in records[4:]]
+
+
+@pytest.mark.parametrize("orphan", [True, False])
+def test_a_peers_snapshot_moves_the_one_before_to_the_orphans_if_asked_to(world: World, orphan: bool) -> None:
+    records = chain(4)
+    born(world, SEVEN, records)
+    own, theirs = tip_of(records[-1]), Tip(9, SECOND, bytes(range(16)))
+    assert all_done(world, save_snapshot(world, SEVEN, own, [b"own state"], orphan=orphan)) == [None]
+    assert world.orphan_snapshots() == [], "its own snapshot takes nobody's place"
+    assert all_done(world, save_snapshot(world, SEVEN, theirs, [b"their state"], orphan=orphan)) == [None]
+    assert world.orphan_snapshots() == ([(7, 4, [b"own state"])] if orphan else [])
+    assert world.journal.load_snapshot(SEVEN) == (theirs, [b"their state"])
 
 
 def test_truncation_to_nothing_leaves_an_empty_journal(world: World) -> None:

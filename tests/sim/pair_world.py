@@ -6,7 +6,7 @@ that hold everything acknowledged before they began; one node answers per epoch;
 """
 
 from bisect import bisect_left
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import accumulate
 
@@ -116,12 +116,12 @@ class Machine:
             control=NodeControl(
                 w.time, w.store, self.host, lost_ratio=lambda: 1.0 if w.isolated == self.node else w.lost_ratio
             ),
-            tell=lambda event, facts: w.time.note(f"{self.node} {event} {facts.get('epoch')}"),
+            tell=lambda event, facts: w.told(self.node, event, facts),
             rules=w.rules,
             snapshot_entries=w.snapshot_entries,
         )
         self.driver.start()
-        self.driver.map_changed([w.store.records[w.shard]] if w.shard in w.store.records else [])
+        self.driver.map_changed(w.map_at_start(self.node))
         w.network.plug(self.node, self, tuple(n for n in w.nodes if n != self.node))
 
     def crash(self, *, lose_disk: bool = False, keep_all: bool = False) -> None:
@@ -222,6 +222,14 @@ class PairWorld:
             self.time.after(0.3 + 0.02 * number, self._client_read)
         self.time.after(0.1, self._lead)
         self.time.after(0.2, self._fault)
+
+    def told(self, node: NodeId, event: str, facts: Mapping[str, object]) -> None:
+        """Take a line of a node's log."""
+        self.time.note(f"{node} {event} {facts.get('epoch')}")
+
+    def map_at_start(self, node: NodeId) -> list[Assignment]:
+        """Say what a starting node's map holds of the shard."""
+        return [self.store.records[self.shard]] if self.shard in self.store.records else []
 
     # Clients: closed loops that retry the same request until it is answered.
 
@@ -332,7 +340,7 @@ class PairWorld:
         record = self.store.records[self.shard]
         primary = self.machines[record.primary.node]
         suspect = not self.calm and self.time.chance.random() < (0.3 if self.isolated == record.primary.node else 0.03)
-        if record.standby is not None and (not _lives(primary) or suspect or self._unfit(primary)):
+        if record.standby is not None and (not lives(primary) or suspect or self._unfit(primary)):
             self._prepare(record)
         elif record.standby is None:
             self._order(record, Order.ADD, self._spare(record))
@@ -368,7 +376,7 @@ class PairWorld:
 
     def _spare(self, record: Assignment) -> NodeId | None:
         used = {copy.node for copy in record.in_sync}
-        spare = [n for n in self.nodes if n not in used and _lives(self.machines[n])]
+        spare = [n for n in self.nodes if n not in used and lives(self.machines[n])]
         return self.time.chance.choice(spare) if spare else None
 
     def _order(self, record: Assignment, order: Order, target: NodeId | None) -> None:
@@ -389,10 +397,10 @@ class PairWorld:
         node = primary if chance.random() < 0.5 else chance.choice(self.nodes)
         machine = self.machines[node]
         match chance.choice(("crash", "crash", "freeze", "cut", "cut", "isolate", "disk", "weather")):
-            case "crash" if _lives(machine):
+            case "crash" if lives(machine):
                 machine.crash(lose_disk=chance.random() < 0.1 and self._may_lose(node))
                 self.time.after(chance.uniform(0.02, 0.6), lambda: self._revive(machine))
-            case "freeze" if _lives(machine):
+            case "freeze" if lives(machine):
                 machine.host.freeze()
                 self.time.after(chance.uniform(0.05, 1.0), lambda: _thaw(machine))
             case "cut":
@@ -455,8 +463,8 @@ class PairWorld:
             raise BrokenLawError(f"the shard did not come back to life: {self._state()}")
         log = max((read.seen for read in reads), key=len, default=())
         if alive:
-            _once_and_in_place(writes, log, until=self.time.now - 0.5)
-        _reads_hold(reads, writes, log)
+            once_and_in_place(writes, log, until=self.time.now - 0.5)
+        reads_hold(reads, writes, log)
         return Tally(
             acked=sum(op.completed is not None for op in writes),
             reads=len(reads),
@@ -490,7 +498,7 @@ def run(seed: int, *, rules: Rules | None = None) -> Tally:
         raise BrokenLawError(f"seed {seed}: {broken!r}\nplay it again: {again}") from broken
 
 
-def _lives(machine: Machine) -> bool:
+def lives(machine: Machine) -> bool:
     return machine.driver is not None and not machine.host.frozen
 
 
@@ -499,7 +507,7 @@ def _thaw(machine: Machine) -> None:
         machine.host.thaw()
 
 
-def _once_and_in_place(writes: list[Op], log: tuple[str, ...], *, until: float) -> None:
+def once_and_in_place(writes: list[Op], log: tuple[str, ...], *, until: float) -> None:
     if len(set(log)) < len(log):
         raise BrokenLawError("a write is in the log twice")
     for op in writes:
@@ -509,7 +517,7 @@ def _once_and_in_place(writes: list[Op], log: tuple[str, ...], *, until: float) 
             raise BrokenLawError(f"acknowledged {op.text} is not at {op.place} of {len(log)}")
 
 
-def _reads_hold(reads: list[Op], writes: list[Op], log: tuple[str, ...]) -> None:
+def reads_hold(reads: list[Op], writes: list[Op], log: tuple[str, ...]) -> None:
     acked = [(op.completed, op.place) for op in writes if op.completed is not None]
     seen = [(read.completed, len(read.seen)) for read in reads if read.completed is not None]
     known = sorted(acked + seen)

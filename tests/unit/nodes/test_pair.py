@@ -4,7 +4,7 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from core.assignments import Assignment, Copy, Evict, Fence, Promote, Switchover, successor
+from core.assignments import Assignment, Copy, Evict, Fence, Override, Promote, Switchover, successor
 from core.machine import Output
 from core.names import CopyId, NodeId, ShardId
 from core.rhythm import Rhythm
@@ -25,6 +25,7 @@ from nodes.pair_events import (
     Jumped,
     MapRecord,
     MetaSaved,
+    Note,
     Ordered,
     Persist,
     ProposalAnswered,
@@ -37,6 +38,7 @@ from nodes.pair_events import (
 )
 from nodes.pair_rules import Rules
 from nodes.ports import CopyMeta, Intent, Recovered, Span
+from nodes.quarantine import NOTHING, Quarantined
 from nodes.records import EMPTY, Generation, Record, Tip, following, tip_of
 from nodes.views import Order, Role
 
@@ -44,6 +46,7 @@ SHARD = ShardId(7)
 A, B, C = (Copy(NodeId(f"{dc}-c1"), CopyId(f"{dc}.1")) for dc in ("fra1", "ams1", "waw1"))
 SYNC = Assignment(SHARD, Kind.COLLAB, 1, 4, A, B)
 SOLO = replace(SYNC, standby=None)
+OVERRIDDEN = successor(replace(SOLO, epoch=5), Override(B, "ada"), reason="ada states that fra1 is fenced")
 GEN = Generation(1, 4, 0)
 TIMERS = timers("default")
 START = 1000.0
@@ -553,9 +556,75 @@ def test_another_copy_id_is_a_lost_disk() -> None:
     assert "disk was lost" in b.proposed()[-1].reason
 
 
-def test_a_higher_fence_stops_a_primary_until_the_record_is_read() -> None:
+def test_a_stale_copy_that_an_override_names_persists_it_waits_its_grants_out_and_serves_what_it_has() -> None:
+    b = bench(B, successor(SYNC, Evict(), reason=""), records=entries(3))
+    assert b.pair.state.role is Role.OUT
+    b.slow = True
+    b.on(MapRecord(OVERRIDDEN))
+    b.wake(START + 2 * TIMERS.lease_s)
+    saved = [a for a in b.done if isinstance(a, SaveMeta)][-1]
+    assert (b.pair.admits, saved.meta.seen) == (False, Generation(2, 6, 0)), "the incarnation is not on disk yet"
+    b.on(MetaSaved(saved.version))
+    assert b.pair.admits
+    assert b.pair.state.commit_lsn == 3
+
+
+def test_the_grants_of_a_standby_that_was_never_told_of_its_eviction_run_out_before_an_override_lets_it_serve() -> None:
+    b = bench(B, SYNC, records=entries(3))
+    b.now = b.ties.replied = START + 50
+    b.on(MapRecord(OVERRIDDEN))
+    b.wake(b.now + TIMERS.lease_s)
+    assert b.pair.state.role is Role.PROMOTED
+    b.wake(START + 50 + TIMERS.lease_s * 1.02)
+    assert b.pair.admits
+
+
+@pytest.mark.parametrize("heard", ["map", "peer"])
+def test_the_primary_that_was_overridden_stops_at_once_and_follows_without_its_suffix(heard: str) -> None:
+    held = entries(5)
+    b = serving(SOLO, held)
+    if heard == "map":
+        b.on(MapRecord(OVERRIDDEN))
+    else:
+        b.hear(B, Invite(SHARD, Generation(2, 6, 0), OVERRIDDEN, 1))
+    assert (b.pair.admits, b.pair.answers, b.pair.state.fence) == (False, False, Fence(2, 6))
+    b.hear(B, Invite(SHARD, Generation(2, 6, 0), OVERRIDDEN, 2))
+    hello = b.sent(Hello)[-1]
+    assert isinstance(hello, Hello)
+    assert hello.tip.lsn == 5
+    b.hear(B, Welcome(SHARD, Generation(2, 6, 0), OVERRIDDEN, hello.number, tip_of(held[2]), False))
+    assert [a for a in b.done if isinstance(a, Truncate)] == [Truncate(tip_of(held[2]), 2, 1, lossy=True)]
+    assert b.pair.state.role is Role.LEARNER
+
+
+def test_what_was_quarantined_is_in_the_report_and_in_the_log() -> None:
+    b = bench(A, OVERRIDDEN, gen=Generation(2, 6, 0))
+    assert b.pair.view(serving=False, writes_per_s=0).quarantined == NOTHING
+    b.on(Cut(9, Quarantined((("tenants/eu/acme", 2),))))
+    b.on(Cut(9, Quarantined((("tenants/eu/acme", 1), ("tenants/eu/bolt", 4)), snapshot_lsn=7)))
+    found = b.pair.view(serving=False, writes_per_s=0).quarantined
+    assert found == Quarantined((("tenants/eu/bolt", 4), ("tenants/eu/acme", 3)), snapshot_lsn=7)
+    assert [dict(a.facts)["tenants"] for a in b.done if isinstance(a, Note) and a.event == "copy.quarantined"] == [
+        {"tenants/eu/acme": 2},
+        {"tenants/eu/acme": 1, "tenants/eu/bolt": 4},
+    ]
+
+
+def test_a_journal_as_long_as_a_snapshot_that_comes_is_not_taken_for_damaged() -> None:
+    """Of two journals without a common entry one may end where the other's snapshot does."""
+    b = bench(C, SYNC, records=entries(3, Generation(1, 2, 0)))
+    b.hear(A, Invite(SHARD, GEN, SYNC, 1))
+    hello = b.sent(Hello)[-1]
+    assert isinstance(hello, Hello)
+    b.hear(A, Welcome(SHARD, GEN, SYNC, hello.number, Tip(3, Generation(1, 4, 0), bytes(16)), True))
+    assert not b.pair.state.complaint
+    assert b.pair.state.role is Role.LEARNER
+
+
+@pytest.mark.parametrize("seen", [Generation(1, 6, 0), Generation(2, 3, 0)], ids=["epoch", "incarnation"])
+def test_a_higher_fence_stops_a_primary_until_the_record_is_read(seen: Generation) -> None:
     b = serving()
-    b.hear(B, Stale(SHARD, Generation(1, 6, 0), None))
+    b.hear(B, Stale(SHARD, seen, None))
     assert not b.pair.admits
     assert any(isinstance(a, ReadRecord) for a in b.done)
 

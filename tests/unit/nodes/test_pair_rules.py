@@ -89,6 +89,23 @@ def test_the_common_place_is_where_two_journals_part(
         assert found == len(prefix)
 
 
+def test_a_suffix_that_an_override_gave_up_is_in_no_common_part() -> None:
+    """Epochs grow on across incarnations, and neither counts alone: (1, 6) and (2, 6) are two journals."""
+    prefix = journal([4, 4, 4])
+    lost, kept = prefix[:], prefix[:]
+    for suffix, incarnation in ((lost, 1), (kept, 2)):
+        suffix.append(following(tip_of(prefix[-1]), Generation(incarnation, 6, 0), b"%d" % incarnation))
+    found = common_lsn(
+        spans=spans_of(kept, 0),
+        tip=place(kept, 4),
+        floor=EMPTY,
+        their_spans=spans_of(lost, 0),
+        their_tip=place(lost, 4),
+        their_floor=EMPTY,
+    )
+    assert found == 3
+
+
 def test_nothing_in_common_above_the_snapshot_means_a_snapshot() -> None:
     own = journal([1, 1, 2, 2])
     found = common_lsn(
