@@ -11,6 +11,7 @@ from typing import Protocol, TypeVar
 
 from control_plane.ports import (
     FLEET,
+    Adoption,
     Applied,
     Doc,
     Partition,
@@ -116,6 +117,21 @@ class Vault:
         shelf.term = term
         return (Applied(),)
 
+    def adopt(self, term: int, adoption: Adoption) -> WriteAnswer:
+        """Put records in place of what is held, under the next incarnation; all or nothing."""
+        stale = outdated(term, max((shelf.term for shelf in self._shelves.values()), default=0))
+        if stale is not None:
+            return stale
+        fleet = self._shelves.setdefault(FLEET, _Shelf())
+        records = {a.shard: a for shelf in self._shelves.values() for a in shelf.assignments.values()}
+        judged = self.rules.adoption(adoption, incarnation=self.incarnation, record=records.get, doc=fleet.docs.get)
+        if isinstance(judged, Applied):
+            self._put(adoption)
+            self.incarnation += 1
+            for shelf in self._shelves.values():
+                shelf.term = term
+        return (judged,)
+
     def append_events(self, term: int, bodies: Sequence[bytes]) -> WriteAnswer:
         """Number and keep events."""
         stale = outdated(term, self._shelves.setdefault(FLEET, _Shelf()).term)
@@ -153,6 +169,11 @@ class Vault:
         """Put an old backup in place, as an operator would: same fleet, same incarnation, older records (C10)."""
         self._shelves = {partition: shelf.copied() for partition, shelf in backup.shelves.items()}
         self._events, self._events_dropped = [*backup.events], backup.events_dropped
+
+    def _put(self, adoption: Adoption) -> None:
+        self._shelves[FLEET].docs.update((doc.key, doc) for doc in adoption.docs)
+        for new in adoption.assignments:
+            self._shelves.setdefault(self.rules.home(new), _Shelf()).assignments[new.shard] = new
 
     def _write_row(self, shelf: _Shelf, partition: Partition, row: Row) -> Applied | Refused:
         judged = self.rules.row(partition, row, shelf.assignments.get(row.new.shard))
@@ -245,6 +266,10 @@ class MemoryStore:
     def raise_term(self, term: int, done: Callable[[WriteAnswer], None]) -> None:
         """Take the fleet partition over."""
         self._trips.start([FLEET], lambda: self._vault.raise_term(term), done)
+
+    def adopt(self, term: int, adoption: Adoption, done: Callable[[WriteAnswer], None]) -> None:
+        """Put records in place of those of a restored store."""
+        self._trips.start(self._vault.rules.touched(None), lambda: self._vault.adopt(term, adoption), done)
 
     def append_events(self, term: int, bodies: Sequence[bytes], done: Callable[[WriteAnswer], None]) -> None:
         """Add lines to the audit journal."""

@@ -49,6 +49,17 @@ class Doc:
 
 
 @dataclass(frozen=True, slots=True)
+class Adoption:
+    """What takes the place of what a restored store holds, in one piece (C10)."""
+
+    incarnation: int
+    """The store's, as it was read; one more when it is done."""
+    assignments: tuple[Assignment, ...]
+    docs: tuple[Doc, ...]
+    """Of the fleet's partition; each with a version above what the store holds of it."""
+
+
+@dataclass(frozen=True, slots=True)
 class Applied:
     """The row or doc is written, durable on a majority of its vote sites."""
 
@@ -121,6 +132,14 @@ class AssignmentStore(Protocol):
 
     def raise_term(self, term: int, done: Callable[[WriteAnswer], None]) -> None:
         """Take over the fleet partition: Applied once its term is ``term``, StaleTerm when it is that high already."""
+        ...
+
+    def adopt(self, term: int, adoption: Adoption, done: Callable[[WriteAnswer], None]) -> None:
+        """Put records in place of those of a restored store, raise its incarnation and every partition's term (C10).
+
+        All or nothing, and one answer: Applied; Refused when the store's incarnation is another one, an assignment does
+        not rise above what is stored, or a doc is not newer; StaleTerm when any partition has seen a higher term.
+        """
         ...
 
     def append_events(self, term: int, bodies: Sequence[bytes], done: Callable[[WriteAnswer], None]) -> None:

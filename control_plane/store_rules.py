@@ -4,12 +4,12 @@ Upholds C2 to C7 of PROTOCOL.md section 2. Pure, so that the in-memory and the S
 adapter's conditional write repeats the base besides.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from control_plane.ports import FLEET, Applied, Doc, Partition, Refused, Row, StaleTerm, partition_of
-from core.assignments import Assignment, first_assignment, legal_successor
+from control_plane.ports import FLEET, Adoption, Applied, Doc, Partition, Refused, Row, StaleTerm, partition_of
+from core.assignments import Assignment, first_assignment, legal_adoption, legal_successor
 from core.errors import NotFoundError, TwinholdError
-from core.names import DcId, GeographyId
+from core.names import DcId, GeographyId, ShardId
 from core.topology import Topology
 
 EVENTS_KEPT = 100_000
@@ -31,13 +31,49 @@ class StoreRules:
     def row(self, partition: Partition, row: Row, current: Assignment | None) -> Applied | Refused:
         """Judge one assignment: its base is what the store holds, and the rules allow the step."""
         held = None if current is None else current.fence
-        if held != row.base or self._home(row.new) != partition:
-            return Refused(current)
         try:
+            if held != row.base or self.home(row.new) != partition:
+                return Refused(current)
             self._legal(row, current)
         except TwinholdError:
             return Refused(current)
         return Applied()
+
+    def adoption(
+        self,
+        adoption: Adoption,
+        *,
+        incarnation: int,
+        record: Callable[[ShardId], Assignment | None],
+        doc: Callable[[str], Doc | None],
+    ) -> Applied | Refused:
+        """Judge what is to take the place of a restored store's records (C10).
+
+        Args:
+            adoption: all of it.
+            incarnation: the store's.
+            record: looks up what the store holds of a shard.
+            doc: looks up a doc of the fleet's.
+        """
+        if adoption.incarnation != incarnation:
+            return Refused(None)
+        for new in adoption.assignments:
+            current = record(new.shard)
+            try:
+                self.home(new)
+                legal_adoption(current, new, geography_of=self._geography_of)
+            except TwinholdError:
+                return Refused(current)
+        for fresh in adoption.docs:
+            kept = doc(fresh.key)
+            if kept is not None and fresh.version <= kept.version:
+                return Refused(kept)
+        return Applied()
+
+    def home(self, assignment: Assignment) -> Partition:
+        """Find the partition of a record; raises NotFoundError for a shard that the fleet does not have."""
+        geography = self._topology.geography_of_shard(assignment.shard)
+        return partition_of(assignment.shard, geography.id, geography.first_shard)
 
     def vote_sites(self, partition: Partition) -> tuple[DcId, ...]:
         """Name the data centers that vote on a partition's records (DESIGN.md section 3.6).
@@ -54,13 +90,6 @@ class StoreRules:
         if partitions is not None:
             return partitions
         return [FLEET, *(Partition(geography.id, 0) for geography in self._topology.geographies)]
-
-    def _home(self, assignment: Assignment) -> Partition | None:
-        try:
-            geography = self._topology.geography_of_shard(assignment.shard)
-        except NotFoundError:
-            return None
-        return partition_of(assignment.shard, geography.id, geography.first_shard)
 
     def _legal(self, row: Row, current: Assignment | None) -> None:
         if current is None:

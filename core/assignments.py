@@ -204,6 +204,20 @@ def first_assignment(new: Assignment, *, geography_of: Callable[[DcId], Geograph
         raise RefusedBySafetyError(f"shard {new.shard} can't start like this: {wrong[0]}", violations=wrong)
 
 
+def legal_adoption(current: Assignment | None, new: Assignment, *, geography_of: Callable[[DcId], GeographyId]) -> None:
+    """Check a record that takes the place of what a restored store holds (C2, C10).
+
+    Raises:
+        RefusedBySafetyError: it does not rise above the stored incarnation, so that an epoch could be used twice, or
+            its copies may not stand there.
+    """
+    wrong = _placement_wrong(new, geography_of)
+    if current is not None and new.incarnation <= current.incarnation:
+        wrong.append(f"incarnation {new.incarnation} is not above {current.incarnation}, which the store holds")
+    if wrong:
+        raise RefusedBySafetyError(f"shard {new.shard} can't be adopted like this: {wrong[0]}", violations=wrong)
+
+
 def fits_base(current: Assignment | None, base: Fence) -> None:
     """Compare a record with the base that a change was made on.
 

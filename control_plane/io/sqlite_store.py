@@ -11,8 +11,9 @@ from pathlib import Path
 from control_plane.io.store_directory import Identity, StoreDirectory
 from control_plane.io.store_rows import COLUMNS, DOC_COLUMNS, MARKS, assignment, doc_values, values
 from control_plane.io.store_rows import doc as read_doc
-from control_plane.ports import FLEET, Applied, Doc, Partition, PartitionState, Refused, Row, StaleTerm
+from control_plane.ports import FLEET, Adoption, Applied, Doc, Partition, PartitionState, Refused, Row, StaleTerm
 from control_plane.store_rules import EVENTS_KEPT, StoreRules, judged_doc, numbered, outdated
+from core.assignments import Assignment
 from core.errors import TwinholdError, UnavailableError
 from core.names import GeographyId, ShardId
 from core.topology import Topology
@@ -124,6 +125,23 @@ class SqliteStore:
         self._raise(FLEET, term, held)
         return Applied()
 
+    def adopt(self, term: int, adoption: Adoption) -> Applied | Refused | StaleTerm:
+        """Put records in place of what is held, under the next incarnation; all or nothing."""
+        (highest,) = self._database.execute("SELECT coalesce(max(term), 0) FROM terms").fetchone()
+        stale = outdated(term, highest)
+        if stale is not None:
+            return stale
+        judged = self._rules.adoption(
+            adoption,
+            incarnation=self.identity().incarnation,
+            record=self._record,
+            doc=lambda key: self._doc(FLEET, key),
+        )
+        if isinstance(judged, Applied):
+            self._written = True
+            self._put(term, adoption)
+        return judged
+
     def append_events(self, term: int, bodies: Sequence[bytes]) -> Applied | StaleTerm:
         """Number and keep events; the oldest beyond the bound go."""
         stale = outdated(term, self._term(FLEET))
@@ -216,10 +234,33 @@ class SqliteStore:
                 (*_key(partition), term, held),
             )
 
+    def _record(self, shard: ShardId) -> Assignment | None:
+        found = self._database.execute(f"SELECT {COLUMNS} FROM assignments WHERE shard = ?", (shard,)).fetchone()
+        return None if found is None else assignment(found)
+
+    def _doc(self, partition: Partition, key: str) -> Doc | None:
+        found = self._database.execute(
+            f"SELECT {DOC_COLUMNS} FROM docs WHERE geography = ? AND segment = ? AND key = ?", (*_key(partition), key)
+        ).fetchone()
+        return None if found is None else read_doc(found)
+
+    def _put(self, term: int, adoption: Adoption) -> None:
+        homes = {new.shard: self._rules.home(new) for new in adoption.assignments}
+        for partition in {FLEET, *homes.values()}:
+            self._raise(partition, term, self._term(partition))
+        self._database.execute("UPDATE terms SET term = ?", (term,))
+        self._database.executemany(
+            f"INSERT OR REPLACE INTO assignments (geography, segment, {COLUMNS}) VALUES (?, ?, {MARKS})",
+            [(*_key(homes[new.shard]), *values(new)) for new in adoption.assignments],
+        )
+        self._database.executemany(
+            "INSERT OR REPLACE INTO docs VALUES (?, ?, ?, ?, ?, ?)",
+            [(*_key(FLEET), *doc_values(doc)) for doc in adoption.docs],
+        )
+        self._database.execute("UPDATE identity SET incarnation = incarnation + 1")
+
     def _write_row(self, partition: Partition, row: Row) -> Applied | Refused:
-        found = self._database.execute(f"SELECT {COLUMNS} FROM assignments WHERE shard = ?", (row.new.shard,))
-        held = found.fetchone()
-        judged = self._rules.row(partition, row, None if held is None else assignment(held))
+        judged = self._rules.row(partition, row, self._record(row.new.shard))
         if isinstance(judged, Applied):
             self._written = True
             self._put_row(partition, row)
@@ -240,11 +281,7 @@ class SqliteStore:
         assert changed.rowcount == 1, f"shard {row.new.shard} changed inside a transaction"
 
     def _write_doc(self, partition: Partition, doc: Doc) -> Applied | Refused:
-        key = (*_key(partition), doc.key)
-        held = self._database.execute(
-            f"SELECT {DOC_COLUMNS} FROM docs WHERE geography = ? AND segment = ? AND key = ?", key
-        ).fetchone()
-        judged = judged_doc(doc, None if held is None else read_doc(held))
+        judged = judged_doc(doc, self._doc(partition, doc.key))
         if isinstance(judged, Applied):
             self._written = True
             self._database.execute(

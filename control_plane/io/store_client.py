@@ -10,8 +10,26 @@ from typing import TypeVar
 
 from grpc import aio
 
-from control_plane.io.store_wire import contents_from_pb, doc_to_pb, partition_to_pb, row_to_pb, write_answer_from_pb
-from control_plane.ports import Applied, Doc, Partition, ReadAnswer, Row, StaleTerm, Unknown, WriteAnswer
+from control_plane.io.store_wire import (
+    adoption_to_pb,
+    contents_from_pb,
+    doc_to_pb,
+    partition_to_pb,
+    row_to_pb,
+    write_answer_from_pb,
+)
+from control_plane.ports import (
+    Adoption,
+    Applied,
+    Doc,
+    Partition,
+    ReadAnswer,
+    Refused,
+    Row,
+    StaleTerm,
+    Unknown,
+    WriteAnswer,
+)
 from core.errors import FixRequestError, TwinholdError
 from core.io.dial import channel
 from core.io.json_log import warn
@@ -77,6 +95,13 @@ class StoreClient:
         """Take the fleet partition over."""
         request = pb.RaiseTermRequest(caller=self._caller, term=term)
         self._start(self._stub.RaiseTerm, request, lambda answer: _written(answer.stale_term, 1), done)
+
+    def adopt(self, term: int, adoption: Adoption, done: Callable[[WriteAnswer], None]) -> None:
+        """Put records in place of those of a restored store."""
+        request = adoption_to_pb(adoption)
+        request.caller.CopyFrom(self._caller)
+        request.term = term
+        self._start(self._stub.Adopt, request, _adopted, done)
 
     def append_events(self, term: int, bodies: Sequence[bytes], done: Callable[[WriteAnswer], None]) -> None:
         """Add lines to the audit journal."""
@@ -152,6 +177,12 @@ class StoreClient:
             self._complained = error.message
             warn("store.refuses", message=error.message)
         return Unknown(error.message)
+
+
+def _adopted(answer: pb.AdoptResponse) -> WriteAnswer:
+    if answer.stale_term:
+        return StaleTerm(answer.stale_term)
+    return (Applied() if answer.applied else Refused(None),)
 
 
 def _written(stale_term: int, count: int) -> WriteAnswer:

@@ -49,7 +49,7 @@ class StoreDirectory:
             raise UnavailableError(
                 f"the store in {self.path} stands at commit {mine.commits}, and {before.commits} were served from "
                 f"here before: put the newer database back, or remove {IDENTITY} to serve the older one, to which the "
-                f"leader then writes nothing that the nodes contradict"
+                f"leader then writes nothing until `twinhold store adopt`"
             )
 
     def note(self, mine: Identity) -> None:

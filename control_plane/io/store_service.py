@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from control_plane.io.sqlite_store import SqliteStore
 from control_plane.io.store_wire import (
+    adoption_from_pb,
     contents_to_pb,
     doc_from_pb,
     partition_from_pb,
@@ -14,7 +15,7 @@ from control_plane.io.store_wire import (
     write_answer_to_pb,
 )
 from control_plane.io.store_writer import StoreWriter
-from control_plane.ports import FLEET, Partition, StaleTerm
+from control_plane.ports import FLEET, Applied, Partition, StaleTerm
 from control_plane.store_rules import StoreRules, nearest_majority_s
 from core.errors import MalformedError
 from core.io.clock import boottime_s
@@ -103,6 +104,13 @@ class StoreService(pb_grpc.StoreServiceServicer):
         """Take the fleet partition over."""
         answer = await self._call(request.caller, [FLEET], lambda store: store.raise_term(request.term))
         return pb.RaiseTermResponse(stale_term=answer.term if isinstance(answer, StaleTerm) else 0)
+
+    async def Adopt(self, request: pb.AdoptRequest, context: Context) -> pb.AdoptResponse:
+        """Put records in place of those of a restored store."""
+        adoption, touched = adoption_from_pb(request), self._rules.touched(None)
+        answer = await self._call(request.caller, touched, lambda store: store.adopt(request.term, adoption))
+        stale = answer.term if isinstance(answer, StaleTerm) else 0
+        return pb.AdoptResponse(stale_term=stale, applied=isinstance(answer, Applied))
 
     async def AppendEvents(self, request: pb.AppendEventsRequest, context: Context) -> pb.AppendEventsResponse:
         """Add lines to the audit journal."""

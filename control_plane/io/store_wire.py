@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import assert_never
 
-from control_plane.ports import Applied, Doc, Partition, PartitionState, Refused, Row, StaleTerm, WriteAnswer
+from control_plane.ports import Adoption, Applied, Doc, Partition, PartitionState, Refused, Row, StaleTerm, WriteAnswer
 from core.assignments import (
     Add,
     Assignment,
@@ -102,6 +102,24 @@ def contents_from_pb(message: pb.ReadResponse) -> Mapping[Partition, PartitionSt
         )
         for one in message.partitions
     }
+
+
+def adoption_to_pb(adoption: Adoption) -> pb.AdoptRequest:
+    """Write what takes the place of a restored store's records; without caller and term."""
+    return pb.AdoptRequest(
+        incarnation=adoption.incarnation,
+        assignments=[assignment_to_pb(one) for one in adoption.assignments],
+        docs=[doc_to_pb(doc) for doc in adoption.docs],
+    )
+
+
+def adoption_from_pb(message: pb.AdoptRequest) -> Adoption:
+    """Read what takes the place of a restored store's records; raises MalformedError."""
+    return Adoption(
+        message.incarnation,
+        tuple(assignment_from_pb(one) for one in message.assignments),
+        tuple(doc_from_pb(doc) for doc in message.docs),
+    )
 
 
 def rows_from_pb(messages: Sequence[pb.StoreRow]) -> list[Row]:

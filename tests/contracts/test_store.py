@@ -16,6 +16,7 @@ from control_plane.io.store_client import StoreClient
 from control_plane.memory_store import Fate, MemoryLock, MemoryStore, Vault
 from control_plane.ports import (
     FLEET,
+    Adoption,
     Applied,
     AssignmentStore,
     Doc,
@@ -392,6 +393,76 @@ async def test_docs_grow_by_one_version_and_a_deleted_one_stays_deleted(world: W
     late = await write(store, docs=[Doc("drains/waw1", 1, b"on")], partition=FLEET)
     assert late == (Refused(Doc("drains/waw1", 2, b"")),)
     assert (await held(store, FLEET)).docs == (Doc("drains/waw1", 2, b""),)
+
+
+def raised_again(old: Assignment) -> Assignment:
+    """Make the record that takes an older one's place."""
+    return replace(old, incarnation=old.incarnation + 2, epoch=old.epoch + 1, reason="adopted")
+
+
+async def adopt(
+    store: AssignmentStore, *assignments: Assignment, term: int = 9, incarnation: int = 1, docs: Sequence[Doc] = ()
+) -> WriteAnswer:
+    answer = Answered[WriteAnswer]()
+    store.adopt(term, Adoption(incarnation, assignments, tuple(docs)), answer)
+    return await answer.value()
+
+
+async def test_an_adoption_takes_the_place_of_what_is_held_and_raises_incarnation_and_terms(world: World) -> None:
+    store = world.store(FRA)
+    await write(store, born(1), born(2), term=3)
+    await write(store, docs=[Doc("evacuations/fra1-1", 1, b"old")], partition=FLEET, term=3)
+    rebuilt = raised_again(successor(born(1).new, Promote(), reason=""))
+    doc = Doc("evacuations/fra1-1", 4, b"new")
+    assert await adopt(store, rebuilt, raised_again(born(3).new), docs=[doc]) == (Applied(),)
+    after = await held(world.store(AMS))
+    assert after == PartitionState(9, (rebuilt, born(2).new, raised_again(born(3).new)), ())
+    assert (await held(store, FLEET)) == PartitionState(9, (), (doc,))
+    assert await identity(store) == (FLEET_ON_PAPER.fleet, 2)
+    assert await write(store, evicted(born(2).new), term=8) == StaleTerm(9)
+    assert await write(store, evicted(rebuilt), term=9) == (Refused(rebuilt),), "it is SOLO, and has nobody to evict"
+    assert await write(store, evicted(born(2).new), term=9) == (Applied(),)
+
+
+@pytest.mark.parametrize(
+    ("assignments", "docs", "incarnation"),
+    [
+        pytest.param([raised_again(born(1).new)], [], 2, id="made for another incarnation of the store"),
+        pytest.param([raised_again(born(3).new), born(1).new], [], 1, id="one record that does not rise"),
+        pytest.param([replace(born(1).new, epoch=50)], [], 1, id="a higher epoch alone: it may have been used"),
+        pytest.param([replace(raised_again(born(3).new), standby=FRA_COPY)], [], 1, id="both copies in one place"),
+        pytest.param([replace(raised_again(born(3).new), shard=ShardId(4000))], [], 1, id="no shard of the fleet"),
+        pytest.param([raised_again(born(3).new)], [Doc("cordons/fra1", 2, b"y")], 1, id="a doc that is not newer"),
+    ],
+)
+async def test_an_adoption_is_done_whole_or_not_at_all(
+    world: World, assignments: list[Assignment], docs: list[Doc], incarnation: int
+) -> None:
+    store = world.store(FRA)
+    await write(store, born(1), term=3)
+    for version in (1, 2):
+        await write(store, docs=[Doc("cordons/fra1", version, b"x")], partition=FLEET, term=3)
+    (answer,) = await adopt(store, *assignments, docs=docs, incarnation=incarnation) or ()  # type: ignore[misc]
+    assert isinstance(answer, Refused)
+    assert await held(store) == PartitionState(3, (born(1).new,), ())
+    assert (await held(store, FLEET)).docs == (Doc("cordons/fra1", 2, b"x"),)
+    assert await identity(store) == (FLEET_ON_PAPER.fleet, 1)
+
+
+async def test_an_older_leader_adopts_nothing(world: World) -> None:
+    store = world.store(FRA)
+    await write(store, born(1), term=12)
+    assert await adopt(store, raised_again(born(1).new), term=11) == StaleTerm(12)
+    assert await identity(store) == (FLEET_ON_PAPER.fleet, 1)
+
+
+async def test_what_was_adopted_is_kept_when_the_store_is_killed(world: World) -> None:
+    store = world.store(FRA)
+    await write(store, born(1))
+    await adopt(store, raised_again(born(1).new))
+    await world.crash_and_restart()
+    assert (await held(world.store(AMS))).assignments == (raised_again(born(1).new),)
+    assert await identity(world.store(AMS)) == (FLEET_ON_PAPER.fleet, 2)
 
 
 async def test_events_are_numbered_in_order_and_read_newest_first(world: World) -> None:

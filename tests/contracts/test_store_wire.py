@@ -1,9 +1,18 @@
 """What the store's client writes is what the store reads."""
 
+from dataclasses import replace
+
 import pytest
 
-from control_plane.io.store_wire import row_from_pb, row_to_pb, write_answer_from_pb, write_answer_to_pb
-from control_plane.ports import Applied, Doc, Refused, Row, StaleTerm
+from control_plane.io.store_wire import (
+    adoption_from_pb,
+    adoption_to_pb,
+    row_from_pb,
+    row_to_pb,
+    write_answer_from_pb,
+    write_answer_to_pb,
+)
+from control_plane.ports import Adoption, Applied, Doc, Refused, Row, StaleTerm
 from core.assignments import (
     Add,
     Assignment,
@@ -64,3 +73,8 @@ def test_an_answer_survives_the_trip(answer: tuple[Applied | Refused, ...] | Sta
 def test_a_row_without_a_proposer_is_malformed() -> None:
     with pytest.raises(MalformedError, match="proposer"):
         row_from_pb(pb.StoreRow(new=row_to_pb(Row(None, SYNC, None, Leader())).new))
+
+
+def test_an_adoption_survives_the_trip() -> None:
+    adoption = Adoption(3, (SYNC, replace(SYNC, shard=ShardId(8), standby=None)), (Doc("a/b", 3, b"x"),))
+    assert adoption_from_pb(pb.AdoptRequest.FromString(adoption_to_pb(adoption).SerializeToString())) == adoption

@@ -578,6 +578,76 @@ class RaiseTermResponse(_message.Message):
 Global___RaiseTermResponse: _TypeAlias = RaiseTermResponse  # noqa: Y015
 
 @_typing.final
+class AdoptRequest(_message.Message):
+    """What takes the place of what a restored store holds."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CALLER_FIELD_NUMBER: _builtins.int
+    TERM_FIELD_NUMBER: _builtins.int
+    INCARNATION_FIELD_NUMBER: _builtins.int
+    ASSIGNMENTS_FIELD_NUMBER: _builtins.int
+    DOCS_FIELD_NUMBER: _builtins.int
+    term: _builtins.int
+    """The leader's term; every partition's from then on."""
+    incarnation: _builtins.int
+    """The store's incarnation, as it was read; one more when it is done."""
+    @_builtins.property
+    def caller(self) -> Global___Caller:
+        """Who calls."""
+
+    @_builtins.property
+    def assignments(self) -> _containers.RepeatedCompositeFieldContainer[_assignment_pb2.Assignment]:
+        """The assignments; each of a higher incarnation than the stored one of its shard."""
+
+    @_builtins.property
+    def docs(self) -> _containers.RepeatedCompositeFieldContainer[Global___StoreDoc]:
+        """The fleet's docs; each of a higher version than the stored one of its key."""
+
+    def __init__(
+        self,
+        *,
+        caller: Global___Caller | None = ...,
+        term: _builtins.int = ...,
+        incarnation: _builtins.int = ...,
+        assignments: _abc.Iterable[_assignment_pb2.Assignment] | None = ...,
+        docs: _abc.Iterable[Global___StoreDoc] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["caller", b"caller"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["assignments", b"assignments", "caller", b"caller", "docs", b"docs", "incarnation", b"incarnation", "term", b"term"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AdoptRequest: _TypeAlias = AdoptRequest  # noqa: Y015
+
+@_typing.final
+class AdoptResponse(_message.Message):
+    """What became of it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STALE_TERM_FIELD_NUMBER: _builtins.int
+    APPLIED_FIELD_NUMBER: _builtins.int
+    stale_term: _builtins.int
+    """The highest term of a partition when it is above the caller's: nothing was written; 0: see applied."""
+    applied: _builtins.bool
+    """True: written. False: not, and never will be."""
+    def __init__(
+        self,
+        *,
+        stale_term: _builtins.int = ...,
+        applied: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["applied", b"applied", "stale_term", b"stale_term"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AdoptResponse: _TypeAlias = AdoptResponse  # noqa: Y015
+
+@_typing.final
 class AppendEventsRequest(_message.Message):
     """Lines of the audit journal."""
 

@@ -51,6 +51,11 @@ class StoreServiceStub:
                 request_serializer=twinhold_dot_v1_dot_store__service__pb2.RaiseTermRequest.SerializeToString,
                 response_deserializer=twinhold_dot_v1_dot_store__service__pb2.RaiseTermResponse.FromString,
                 _registered_method=True)
+        self.Adopt = channel.unary_unary(
+                '/twinhold.v1.StoreService/Adopt',
+                request_serializer=twinhold_dot_v1_dot_store__service__pb2.AdoptRequest.SerializeToString,
+                response_deserializer=twinhold_dot_v1_dot_store__service__pb2.AdoptResponse.FromString,
+                _registered_method=True)
         self.AppendEvents = channel.unary_unary(
                 '/twinhold.v1.StoreService/AppendEvents',
                 request_serializer=twinhold_dot_v1_dot_store__service__pb2.AppendEventsRequest.SerializeToString,
@@ -104,6 +109,13 @@ class StoreServiceServicer:
 
     def RaiseTerm(self, request, context):
         """Takes the fleet's own records over under a higher term.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Adopt(self, request, context):
+        """Puts records in place of those of a restored store, and raises its incarnation; all or nothing.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -168,6 +180,11 @@ def add_StoreServiceServicer_to_server(servicer, server):
                     servicer.RaiseTerm,
                     request_deserializer=twinhold_dot_v1_dot_store__service__pb2.RaiseTermRequest.FromString,
                     response_serializer=twinhold_dot_v1_dot_store__service__pb2.RaiseTermResponse.SerializeToString,
+            ),
+            'Adopt': grpc.unary_unary_rpc_method_handler(
+                    servicer.Adopt,
+                    request_deserializer=twinhold_dot_v1_dot_store__service__pb2.AdoptRequest.FromString,
+                    response_serializer=twinhold_dot_v1_dot_store__service__pb2.AdoptResponse.SerializeToString,
             ),
             'AppendEvents': grpc.unary_unary_rpc_method_handler(
                     servicer.AppendEvents,
@@ -283,6 +300,33 @@ class StoreService:
             '/twinhold.v1.StoreService/RaiseTerm',
             twinhold_dot_v1_dot_store__service__pb2.RaiseTermRequest.SerializeToString,
             twinhold_dot_v1_dot_store__service__pb2.RaiseTermResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Adopt(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/twinhold.v1.StoreService/Adopt',
+            twinhold_dot_v1_dot_store__service__pb2.AdoptRequest.SerializeToString,
+            twinhold_dot_v1_dot_store__service__pb2.AdoptResponse.FromString,
             options,
             channel_credentials,
             insecure,

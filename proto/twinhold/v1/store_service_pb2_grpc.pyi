@@ -41,6 +41,8 @@ class StoreServiceStub:
     """Reads partitions, linearizably."""
     RaiseTerm: _grpc.UnaryUnaryMultiCallable[_store_service_pb2.RaiseTermRequest, _store_service_pb2.RaiseTermResponse]
     """Takes the fleet's own records over under a higher term."""
+    Adopt: _grpc.UnaryUnaryMultiCallable[_store_service_pb2.AdoptRequest, _store_service_pb2.AdoptResponse]
+    """Puts records in place of those of a restored store, and raises its incarnation; all or nothing."""
     AppendEvents: _grpc.UnaryUnaryMultiCallable[_store_service_pb2.AppendEventsRequest, _store_service_pb2.AppendEventsResponse]
     """Adds lines to the audit journal."""
     ReadEvents: _grpc.UnaryUnaryMultiCallable[_store_service_pb2.ReadEventsRequest, _store_service_pb2.ReadEventsResponse]
@@ -67,6 +69,8 @@ class StoreServiceAsyncStub(StoreServiceStub):
     """Reads partitions, linearizably."""
     RaiseTerm: _aio.UnaryUnaryMultiCallable[_store_service_pb2.RaiseTermRequest, _store_service_pb2.RaiseTermResponse]  # type: ignore[assignment]
     """Takes the fleet's own records over under a higher term."""
+    Adopt: _aio.UnaryUnaryMultiCallable[_store_service_pb2.AdoptRequest, _store_service_pb2.AdoptResponse]  # type: ignore[assignment]
+    """Puts records in place of those of a restored store, and raises its incarnation; all or nothing."""
     AppendEvents: _aio.UnaryUnaryMultiCallable[_store_service_pb2.AppendEventsRequest, _store_service_pb2.AppendEventsResponse]  # type: ignore[assignment]
     """Adds lines to the audit journal."""
     ReadEvents: _aio.UnaryUnaryMultiCallable[_store_service_pb2.ReadEventsRequest, _store_service_pb2.ReadEventsResponse]  # type: ignore[assignment]
@@ -108,6 +112,14 @@ class StoreServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_store_service_pb2.RaiseTermResponse, _abc.Awaitable[_store_service_pb2.RaiseTermResponse]]:
         """Takes the fleet's own records over under a higher term."""
+
+    @_abc_1.abstractmethod
+    def Adopt(
+        self,
+        request: _store_service_pb2.AdoptRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_store_service_pb2.AdoptResponse, _abc.Awaitable[_store_service_pb2.AdoptResponse]]:
+        """Puts records in place of those of a restored store, and raises its incarnation; all or nothing."""
 
     @_abc_1.abstractmethod
     def AppendEvents(
