@@ -14,7 +14,17 @@ from twinhold.v1.control_plane_service_pb2_grpc import ControlPlaneServiceStub
 from twinhold.v1.operation_service_pb2 import ListOperationsRequest
 from twinhold.v1.operation_service_pb2_grpc import OperationServiceStub
 
-LOSS_TYPES = ("leader.", "verdict.", "evacuation.", "brake.", "failover.", "exposure.", "dc.returned", "dc.home")
+LOSS_TYPES = (
+    "leader.",
+    "verdict.",
+    "evacuation.",
+    "brake.",
+    "failover.",
+    "exposure.",
+    "copy.quarantined",
+    "dc.returned",
+    "dc.home",
+)
 """Of all that the audit journal holds, what has to do with losses and returns."""
 
 

@@ -72,3 +72,27 @@ def confirm(question: str, *, yes: bool) -> None:
         raise click.UsageError(f"{question} Without a terminal this needs --yes.")
     if not click.confirm(question, err=True):
         raise click.ClickException("nothing was changed")
+
+
+def typed_again(warning: str, name: str, *, again: str) -> str:
+    """Have a name typed once more before what can't be taken back.
+
+    Args:
+        warning: what is about to happen.
+        name: what has to be typed.
+        again: what was given for it on the command line; empty: ask.
+
+    Raises:
+        UsageError: nobody can be asked, and --confirm was not given, or names another.
+        ClickException: another name was typed.
+    """
+    if again and again != name:
+        raise click.UsageError(f"--confirm {again} is not {name}.")
+    if again:
+        return again
+    if not sys.stdin.isatty():
+        raise click.UsageError(f"{warning}. Without a terminal this needs --confirm {name}.")
+    click.echo(f"{warning}.", err=True)
+    if click.prompt(f"Type {name} to go on", err=True) != name:
+        raise click.ClickException("nothing was changed")
+    return name

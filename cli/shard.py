@@ -5,7 +5,16 @@ import click
 from cli.exits import Exit
 from cli.messages import message_json
 from cli.operations import carry_out
-from cli.options import confirm, conversing, limit_option, plan_option, reason_option, wait_option, yes_option
+from cli.options import (
+    confirm,
+    conversing,
+    limit_option,
+    plan_option,
+    reason_option,
+    typed_again,
+    wait_option,
+    yes_option,
+)
 from cli.output import Table, bare, moment, note, show_json, show_record, show_table
 from cli.paging import listed
 from cli.session import Session, fresh_request_id
@@ -14,7 +23,10 @@ from twinhold.v1.shard_pb2 import Shard
 from twinhold.v1.shard_service_pb2 import (
     GetShardRequest,
     ListShardsRequest,
+    OverridePlan,
+    OverrideShardRequest,
     PromoteShardRequest,
+    StaleCopy,
     SwitchoverShardRequest,
 )
 from twinhold.v1.shard_service_pb2_grpc import ShardServiceStub
@@ -117,5 +129,62 @@ async def promote(session: Session, name: str, plan: bool, yes: bool, wait: bool
     request.validate_only = False
     request.request_id = fresh_request_id()
     answer = await session.ask(lambda it: ShardServiceStub(it).PromoteShard, request)
+    await carry_out(session, answer.operation, wait=wait)
+    return None
+
+
+def given_up(plan: OverridePlan) -> str:
+    """Say on one line what an override gives up, as far as is known."""
+    lost, stale = plan.base.primary.node, plan.stale
+    seen = f"{lost} last reported entry {plan.primary_last_lsn} at {moment(plan.primary_heard_at_ms)}"
+    return (
+        f"shard {plan.base.shard}: {stale.node} takes over with the {stale.last_lsn} entries that it has, and "
+        f"ACKNOWLEDGED WRITES FROM LSN {plan.lossy_from_lsn} ON MAY BE LOST; {seen}"
+    )
+
+
+def copy_row(copy: StaleCopy, does: str) -> tuple[str | int | float, ...]:
+    """Show a copy as a line of the table."""
+    decided = f"{copy.last_incarnation}.{copy.last_epoch}"
+    return copy.node, copy.last_lsn, decided, copy.commit_lsn, copy.unfit or does
+
+
+def show_override(session: Session, plan: OverridePlan) -> int:
+    """Show what an override gives up; returns the exit code that says it is pending."""
+    if session.as_json:
+        show_json(message_json(plan))
+        return Exit.CHANGES_PENDING
+    rows = [copy_row(plan.stale, "takes over"), *(copy_row(copy, "could, but holds less") for copy in plan.others)]
+    show_table(Table(("copy on", "entries", "last decided in", "sure up to", "does"), rows))
+    for line in (*plan.evidence, given_up(plan)):
+        note(line)
+    return Exit.CHANGES_PENDING
+
+
+@shard.command()
+@click.argument("name")
+@click.option("--stated-by", default="", help="Who states that the primary's data center is fenced or powered off.")
+@click.option(
+    "--confirm", "again", default="", metavar="SHARD", help="The shard once more, where there is no terminal."
+)
+@plan_option
+@wait_option
+@reason_option
+@conversing
+async def override(
+    session: Session, name: str, stated_by: str, again: str, plan: bool, wait: bool, reason: str
+) -> int | None:
+    """Let a stale copy take over from a primary that is gone for good. LOSES acknowledged writes."""
+    if not (plan or stated_by):
+        raise click.UsageError("who states that the data center is fenced or powered off? This needs --stated-by NAME.")
+    request = OverrideShardRequest(name=name_of(name), reason=reason, validate_only=True)
+    found = (await session.ask(lambda it: ShardServiceStub(it).OverrideShard, request)).plan
+    if plan:
+        return show_override(session, found)
+    typed = typed_again(given_up(found), bare(request.name), again=again and bare(name_of(again)))
+    request.validate_only = False
+    request.request_id = fresh_request_id()
+    request.stated_by, request.confirm = stated_by, name_of(typed)
+    answer = await session.ask(lambda it: ShardServiceStub(it).OverrideShard, request)
     await carry_out(session, answer.operation, wait=wait)
     return None

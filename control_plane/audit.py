@@ -7,6 +7,7 @@ Types, most significant word first:
 - ``evacuation.recorded``, ``evacuation.finished``, ``evacuation.closed``
 - ``brake.halted``, ``brake.resumed``
 - ``failover.canary``, ``failover.promoted``, ``failover.impossible``
+- ``failover.overridden``: a lossy override is in force; ``copy.quarantined``: what a returned primary had to give up
 - ``copy.evicted``, ``copy.added``, ``copy.swapped``, ``shard.switched``, ``shard.cancelled``: proposals in force
 - ``move.started``, ``move.refused``: an order to a primary; its ``cause`` is ``operations/..``, ``homecomings/..``,
   ``exposure`` or ``relief``

@@ -94,7 +94,7 @@ class OperationBook:
 
     id: str
     kind: str
-    """drain, evacuate, switchover or promote."""
+    """drain, evacuate, switchover, promote or override."""
     dc: DcId | None
     shard: ShardId | None
     steps: int
@@ -103,7 +103,13 @@ class OperationBook:
     reason: str
     request_id: str
     base_epoch: int = 0
-    """Switchover: the epoch that it started from."""
+    """Switchover, promote, override: the epoch that it started from."""
+    base_incarnation: int = 0
+    """Override: the incarnation that it started from."""
+    stated_by: str = ""
+    """Override: who states that the primary's data center is fenced."""
+    evidence: tuple[str, ...] = ()
+    """Override: why the primary counted as gone when it was asked for."""
     ended_ms: int = 0
     steps_done: int = 0
     detail: str = ""

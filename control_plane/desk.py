@@ -13,6 +13,7 @@ from control_plane.guard import Guard
 from control_plane.movements import Ended, Wish
 from control_plane.mover import Mover, running_drains
 from control_plane.office import Office
+from control_plane.overriding import Overrides, judged
 from control_plane.ports import Applied
 from control_plane.views import (
     Asked,
@@ -50,6 +51,10 @@ class Desk:
     """Told whenever an operation may look different."""
     _tries: dict[str, int] = field(default_factory=dict)
     _ending: set[str] = field(default_factory=set)
+    _overrides: Overrides = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._overrides = Overrides(self.office, self._end)
 
     def cordon(self, dc: DcId, *, etag: str, asked: Asked, done: DataCenterDone) -> None:
         """Place nothing new in a data center."""
@@ -152,6 +157,34 @@ class Desk:
             )
         self._one(base, Step.PROMOTE, validate_only=validate_only, asked=asked, done=done)
 
+    def override(self, shard: ShardId, *, stated_by: str, validate_only: bool, asked: Asked, done: StartedDone) -> None:
+        """Let a stale copy take over from a primary that is gone for good, and give up what only that had (C6).
+
+        Raises:
+            RefusedBySafetyError: the primary may live, or nobody can take over.
+        """
+        if self._again(asked, done):
+            return
+        base = self._record(shard)
+        plan = judged(base, self.office)
+        moves = MovePlan((Move(shard, Step.PROMOTE, base.primary.node, plan.stale.node),), 0.0, False)
+        if validate_only:
+            done(Started(moves, None, plan))
+            return
+        if any(o.kind == "override" and o.shard == shard and not o.ended_ms for o in self._operations()):
+            raise ConflictError(f"shard {shard} is being overridden already", shard=shard)
+        book = replace(
+            self._book("override", None, shard, 1, asked),
+            base_epoch=base.epoch,
+            base_incarnation=base.incarnation,
+            stated_by=stated_by,
+            evidence=plan.evidence,
+        )
+        self._overrides.begun(book)
+        self._begin(
+            book, moves, asked, lambda told: done(replace(told, override=plan) if isinstance(told, Started) else told)
+        )
+
     def resume(self, asked: Asked, done: Callable[[Sequence[str] | TwinholdError], None]) -> None:
         """Close every halt of the brake."""
         office = self.office
@@ -184,7 +217,7 @@ class Desk:
 
     def look(self) -> None:
         """See how far the operations are."""
-        for book in self.office.shelf.all(OperationBook):
+        for book in self._operations():
             if not book.ended_ms and book.id not in self._ending:
                 self._progress(book)
 
@@ -209,6 +242,8 @@ class Desk:
                     self._end(book, detail="every shard that could be brought back is")
             case "switchover" | "promote":
                 self._shard_progress(book)
+            case "override":
+                self._overrides.progress(book)
 
     def _drain_progress(self, book: OperationBook) -> None:
         assert book.dc is not None, "a drain without a data center"
@@ -321,6 +356,9 @@ class Desk:
                 done(Started(MovePlan((), 0.0, False), operation_view(book, self.office)))
                 return True
         return False
+
+    def _operations(self) -> list[OperationBook]:
+        return self.office.shelf.all(OperationBook)
 
     def _check(self, dc: DcId, etag: str) -> None:
         self.office.topology.data_center(dc)

@@ -5,6 +5,7 @@ what answers at once, and given to ``done`` by what answers later.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import TypeAlias, assert_never
 
 from control_plane.catalog import Catalog, partitions_of
@@ -140,12 +141,12 @@ class ControlPlaneDriver:
 
         The ``first`` one of a stream is always answered, so that its sender knows that somebody lives at its end.
         """
-        self._elect(Heard(beat))
-        now = self._clock.now()
-        return self._election.beat(now, self.fleet_map.revision) if first or self._election.owes(beat, now) else None
+        self.conferred(beat)
+        return self._own_beat() if first or self._election.owes(beat, self._clock.now()) else None
 
     def conferred(self, answer: ConferView) -> None:
         """Take the answer to a heartbeat that went out through ``Peers``."""
+        self._roster.spoke(answer, self._clock.now())
         self._elect(Heard(answer))
 
     def peer_down(self, peer: ControlPlaneId, refused: bool) -> None:
@@ -290,8 +291,13 @@ class ControlPlaneDriver:
             case _:
                 assert_never(action)
 
+    def _own_beat(self) -> ConferView:
+        now = self._clock.now()
+        beat, hears = self._election.beat(now, self.fleet_map.revision), self._roster.disputed(now)
+        return replace(beat, hears=hears) if hears else beat
+
     def _beat(self) -> None:
-        beat = self._election.beat(self._clock.now(), self.fleet_map.revision)
+        beat = self._own_beat()
         for peer in self.fleet_map.topology.control_planes:
             if peer.id != self._me:
                 self._peers.confer(peer.id, beat)

@@ -11,6 +11,7 @@ from control_plane.desk import Desk
 from control_plane.guard import Guard
 from control_plane.mover import Mover
 from control_plane.office import Office
+from control_plane.overriding import Quarantines
 from control_plane.placement import Placement
 from control_plane.ports import AssignmentStore, Nodes, Row
 from control_plane.proposals import Done, Proposals
@@ -115,6 +116,7 @@ class Leader:
         )
         self.desk = Desk(self._office, self.guard, self.mover, world.rng, world.view, world.operations_changed)
         self._proposals = Proposals(self._office)
+        self._quarantines = Quarantines(self._office)
         self._memory = Memory(world.store, self._catalog.home, self._learn, self._forgot)
         self._arrived()
 
@@ -169,6 +171,7 @@ class Leader:
                 self._memory.suspect(copy.shard, copy.fence)
         if news.copies:
             self.mover.heard(node, news.copies)
+            self._quarantines.heard(node, news.copies)
         if news.targets or news.returned or (news.copies and (self.guard.missions or self.mover.complaints)):
             self.again()
 

@@ -40,8 +40,10 @@ def event_type(change: Change) -> str:
             return "shard.switched"
         case Cancel():
             return "shard.cancelled"
-        case Promote() | Override():
+        case Promote():
             return "failover.promoted"
+        case Override():
+            return "failover.overridden"
 
 
 @dataclass(slots=True)

@@ -175,6 +175,18 @@ class Reception:
         """Promote a standby although no verdict on the primary was reached."""
         self._desk().promote(shard, validate_only=validate_only, asked=asked, done=done)
 
+    def override(
+        self,
+        shard: ShardId,
+        *,
+        stated_by: str,
+        validate_only: bool,
+        asked: Asked,
+        done: Callable[[Started | TwinholdError], None],
+    ) -> None:
+        """Let a stale copy take over from a primary that is gone for good, and give up what only that had."""
+        self._desk().override(shard, stated_by=stated_by, validate_only=validate_only, asked=asked, done=done)
+
     def resume(self, asked: Asked, done: Callable[[Sequence[str] | TwinholdError], None]) -> None:
         """Close a halt of the brake; answers with what was halted, for people."""
         self._desk().resume(asked, done)

@@ -7,7 +7,7 @@ the whole fleet when one of them arrives.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from control_plane.views import CopyView, Observation, RegisterView, ReportView, Sight
+from control_plane.views import ConferView, CopyView, Observation, RegisterView, ReportView, Sight
 from core.names import ControlPlaneId, NodeId, ShardId
 from core.timers import Timers
 from core.topology import Topology
@@ -80,6 +80,8 @@ class Roster:
         """From when on observations are worth anything."""
         self.doubted: set[Target] = set()
         """Targets that somebody does not see alive."""
+        self.heard_elsewhere: dict[ControlPlaneId, tuple[float, tuple[NodeId, ...]]] = {}
+        """By control plane, when it last spoke here, and which nodes report to it although somebody misses them."""
 
     def registered(self, view: RegisterView, now: float) -> News:
         """Take a registration."""
@@ -120,6 +122,15 @@ class Roster:
         presence = self.nodes.get(node)
         if presence is not None and presence.broken_at is None:
             presence.broken_at = now
+
+    def spoke(self, beat: ConferView, now: float) -> None:
+        """Take what another control plane hears."""
+        self.heard_elsewhere[beat.control_plane] = (now, beat.hears)
+
+    def disputed(self, now: float) -> tuple[NodeId, ...]:
+        """List the nodes that report here although somebody misses them."""
+        doubted = self.doubted
+        return tuple(node for node in self.nodes if node in doubted and self.fresh(node, now)) if doubted else ()
 
     def reset(self, now: float) -> None:
         """Discard what was observed, and start every silence anew: this process stood still.

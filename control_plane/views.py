@@ -56,6 +56,19 @@ class Observation:
 
 
 @dataclass(frozen=True, slots=True)
+class Quarantined:
+    """What a copy moved to ``orphan/`` although it may have been acknowledged: a lossy override gave it up."""
+
+    tenants: tuple[tuple[str, int], ...] = ()
+    """Entries by tenant, the most first."""
+    snapshot_lsn: int = 0
+    """Not 0: the state as of this entry too; what it holds is not counted by tenant."""
+
+
+NOTHING_QUARANTINED = Quarantined()
+
+
+@dataclass(frozen=True, slots=True)
 class CopyView:
     """One copy, as its node reports it."""
 
@@ -72,6 +85,9 @@ class CopyView:
     writes_per_s: int
     orphaned: int
     serving: bool
+    last: tuple[int, int, int] = (0, 0, 0)
+    """(incarnation, epoch, boot) of its last entry: of two copies, the one that ends later holds more."""
+    quarantined: Quarantined = NOTHING_QUARANTINED
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +136,8 @@ class ConferView:
     leader_silent_ms: int
     """Since the sender last heard the leader of that term; 0 when it leads."""
     map: Revision = NO_REVISION
+    hears: tuple[NodeId, ...] = ()
+    """Nodes that report to the sender although somebody misses them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,6 +271,42 @@ class MovePlan:
 
 
 @dataclass(frozen=True, slots=True)
+class StaleCopy:
+    """A copy that is in sync with nobody, as its node last reported it."""
+
+    node: NodeId
+    view: CopyView
+    unfit: str
+    """Not empty: it can't take over now, and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class OverridePlan:
+    """What a lossy override gives up, as far as is known."""
+
+    base: Assignment
+    stale: StaleCopy
+    """Takes over from what it has."""
+    others: tuple[StaleCopy, ...]
+    """The best first."""
+    primary_last_lsn: int
+    """As it last reported it; 0: not known."""
+    primary_heard_at_ms: int
+    """When its node last reported; 0: not known."""
+    evidence: tuple[str, ...]
+    """Why the primary counts as gone, and what is not known about that."""
+
+    @property
+    def lossy_from_lsn(self) -> int:
+        """Acknowledged writes from here on may be lost.
+
+        The end of the stale journal is no such bound: it may hold what was never committed where the primary decided
+        something else. What the copy saw committed, the primary has too.
+        """
+        return self.stale.view.commit_lsn + 1
+
+
+@dataclass(frozen=True, slots=True)
 class OperationView:
     """Work that takes longer than a call."""
 
@@ -279,10 +333,11 @@ class OperationFailure:
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """The answer to drain, evacuate, switchover, promote; no operation with ``validate_only``."""
+    """The answer to drain, evacuate, switchover, promote, override; no operation with ``validate_only``."""
 
     plan: MovePlan
     operation: OperationView | None
+    override: OverridePlan | None = None
 
 
 class DcState(Enum):

@@ -10,16 +10,18 @@ from control_plane.views import (
     Move,
     MovePlan,
     OperationView,
+    OverridePlan,
     Problem,
     Severity,
     ShardView,
+    StaleCopy,
     Step,
 )
 from core.wire import assignment_to_pb, reason_to_pb, revision_to_pb
 from twinhold.v1 import control_plane_service_pb2 as cp_pb
 from twinhold.v1 import data_center_pb2 as dc_pb
 from twinhold.v1 import data_center_service_pb2 as dc_service_pb
-from twinhold.v1 import operation_pb2, shard_pb2
+from twinhold.v1 import operation_pb2, shard_pb2, shard_service_pb2
 
 _STATES = MappingProxyType({state: dc_pb.DataCenter.State.Value(f"STATE_{state.value}") for state in DcState})
 _STEPS = MappingProxyType({step: dc_service_pb.Move.Step.Value(f"STEP_{step.value}") for step in Step})
@@ -84,6 +86,19 @@ def shard_to_pb(view: ShardView) -> shard_pb2.Shard:
     )
 
 
+def override_to_pb(plan: OverridePlan) -> shard_service_pb2.OverridePlan:
+    """Write what an override gives up."""
+    return shard_service_pb2.OverridePlan(
+        base=assignment_to_pb(plan.base),
+        stale=_stale(plan.stale),
+        lossy_from_lsn=plan.lossy_from_lsn,
+        primary_last_lsn=plan.primary_last_lsn,
+        primary_heard_at_ms=plan.primary_heard_at_ms,
+        others=[_stale(copy) for copy in plan.others],
+        evidence=plan.evidence,
+    )
+
+
 def status_to_pb(status: FleetStatus) -> cp_pb.GetFleetStatusResponse:
     """Write how the fleet is."""
     return cp_pb.GetFleetStatusResponse(
@@ -103,6 +118,19 @@ def status_to_pb(status: FleetStatus) -> cp_pb.GetFleetStatusResponse:
         geographies=[_geography(one) for one in status.geographies],
         operations_running=status.operations_running,
         brake_halted=status.brake_halted,
+    )
+
+
+def _stale(copy: StaleCopy) -> shard_service_pb2.StaleCopy:
+    incarnation, epoch, _ = copy.view.last
+    return shard_service_pb2.StaleCopy(
+        node=copy.node,
+        copy_id=copy.view.copy_id,
+        last_lsn=copy.view.last_lsn,
+        commit_lsn=copy.view.commit_lsn,
+        last_incarnation=incarnation,
+        last_epoch=epoch,
+        unfit=copy.unfit,
     )
 
 

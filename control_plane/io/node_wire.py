@@ -5,6 +5,7 @@ from types import MappingProxyType
 from typing import assert_never
 
 from control_plane.views import (
+    NOTHING_QUARANTINED,
     ConferView,
     CopyView,
     Observation,
@@ -16,6 +17,7 @@ from control_plane.views import (
     ProposalApplied,
     ProposalRefused,
     ProposalUnknown,
+    Quarantined,
     RegisterView,
     ReportView,
     Role,
@@ -151,6 +153,7 @@ def confer_to_pb(view: ConferView, fleet: str) -> cp_pb.ConferRequest:
         leads=view.leads,
         leader_silent_ms=view.leader_silent_ms,
         map=revision_to_pb(view.map, fleet),
+        hears=view.hears,
     )
 
 
@@ -162,19 +165,30 @@ def confer_from_pb(message: cp_pb.ConferRequest, fleet: str) -> ConferView:
         leads=message.leads,
         leader_silent_ms=message.leader_silent_ms,
         map=_revision(message.map, fleet) if message.HasField("map") else NO_REVISION,
+        hears=tuple(node_id(one) for one in message.hears),
     )
 
 
 def confer_answer_to_pb(view: ConferView) -> cp_pb.ConferResponse:
     """Write the answer to a heartbeat."""
     return cp_pb.ConferResponse(
-        control_plane=view.control_plane, term=view.term, leads=view.leads, leader_silent_ms=view.leader_silent_ms
+        control_plane=view.control_plane,
+        term=view.term,
+        leads=view.leads,
+        leader_silent_ms=view.leader_silent_ms,
+        hears=view.hears,
     )
 
 
 def confer_answer_from_pb(message: cp_pb.ConferResponse) -> ConferView:
     """Read the answer to a heartbeat; raises MalformedError."""
-    return ConferView(control_plane_id(message.control_plane), message.term, message.leads, message.leader_silent_ms)
+    return ConferView(
+        control_plane=control_plane_id(message.control_plane),
+        term=message.term,
+        leads=message.leads,
+        leader_silent_ms=message.leader_silent_ms,
+        hears=tuple(node_id(one) for one in message.hears),
+    )
 
 
 def records_to_pb(assignments: Iterable[Assignment]) -> pb.RecordResponse:
@@ -217,7 +231,16 @@ def _copy(message: pb.CopyReport) -> CopyView:
         writes_per_s=message.writes_per_s,
         orphaned=message.orphaned,
         serving=message.serving,
+        last=(message.last_incarnation, message.last_epoch, message.last_boot),
+        quarantined=_quarantined(message),
     )
+
+
+def _quarantined(message: pb.CopyReport) -> Quarantined:
+    if not message.quarantined and not message.quarantined_snapshot_lsn:
+        return NOTHING_QUARANTINED
+    tenants = tuple((one.tenant, one.entries) for one in message.quarantined)
+    return Quarantined(tenants, message.quarantined_snapshot_lsn)
 
 
 def _change(message: pb.Proposal) -> Change:

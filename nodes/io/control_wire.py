@@ -69,6 +69,11 @@ def copy_report(view: CopyView, complaint: str) -> pb.CopyReport:
         writes_per_s=view.writes_per_s,
         orphaned=view.orphaned,
         serving=view.serving,
+        last_incarnation=view.last.incarnation,
+        last_epoch=view.last.epoch,
+        last_boot=view.last.boot,
+        quarantined=[pb.TenantEntries(tenant=tenant, entries=count) for tenant, count in view.quarantined.tenants],
+        quarantined_snapshot_lsn=view.quarantined.snapshot_lsn,
     )
 
 

@@ -300,6 +300,11 @@ class CopyReport(_message.Message):
     WRITES_PER_S_FIELD_NUMBER: _builtins.int
     ORPHANED_FIELD_NUMBER: _builtins.int
     SERVING_FIELD_NUMBER: _builtins.int
+    LAST_INCARNATION_FIELD_NUMBER: _builtins.int
+    LAST_EPOCH_FIELD_NUMBER: _builtins.int
+    LAST_BOOT_FIELD_NUMBER: _builtins.int
+    QUARANTINED_FIELD_NUMBER: _builtins.int
+    QUARANTINED_SNAPSHOT_LSN_FIELD_NUMBER: _builtins.int
     shard: _builtins.int
     """The shard."""
     copy_id: _builtins.str
@@ -326,6 +331,20 @@ class CopyReport(_message.Message):
     """Entries moved to orphan/ when it rejoined, since the process started."""
     serving: _builtins.bool
     """True: it serves commands now."""
+    last_incarnation: _builtins.int
+    """When its last entry was decided, incarnation: of two copies, the one that ends later holds more."""
+    last_epoch: _builtins.int
+    """See last_incarnation."""
+    last_boot: _builtins.int
+    """See last_incarnation."""
+    quarantined_snapshot_lsn: _builtins.int
+    """Not 0: the state as of this entry was moved to orphan/ too; what it holds is not counted by tenant."""
+    @_builtins.property
+    def quarantined(self) -> _containers.RepeatedCompositeFieldContainer[Global___TenantEntries]:
+        """Entries moved to orphan/ although they may have been acknowledged, since the process started: what a lossy override
+        gave up. By tenant, the most first, 100 tenants at most.
+        """
+
     def __init__(
         self,
         *,
@@ -342,14 +361,45 @@ class CopyReport(_message.Message):
         writes_per_s: _builtins.int = ...,
         orphaned: _builtins.int = ...,
         serving: _builtins.bool = ...,
+        last_incarnation: _builtins.int = ...,
+        last_epoch: _builtins.int = ...,
+        last_boot: _builtins.int = ...,
+        quarantined: _abc.Iterable[Global___TenantEntries] | None = ...,
+        quarantined_snapshot_lsn: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["commit_lsn", b"commit_lsn", "complaint", b"complaint", "copy_id", b"copy_id", "epoch", b"epoch", "incarnation", b"incarnation", "last_lsn", b"last_lsn", "learner", b"learner", "learner_lag", b"learner_lag", "orphaned", b"orphaned", "role", b"role", "serving", b"serving", "shard", b"shard", "writes_per_s", b"writes_per_s"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["commit_lsn", b"commit_lsn", "complaint", b"complaint", "copy_id", b"copy_id", "epoch", b"epoch", "incarnation", b"incarnation", "last_boot", b"last_boot", "last_epoch", b"last_epoch", "last_incarnation", b"last_incarnation", "last_lsn", b"last_lsn", "learner", b"learner", "learner_lag", b"learner_lag", "orphaned", b"orphaned", "quarantined", b"quarantined", "quarantined_snapshot_lsn", b"quarantined_snapshot_lsn", "role", b"role", "serving", b"serving", "shard", b"shard", "writes_per_s", b"writes_per_s"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CopyReport: _TypeAlias = CopyReport  # noqa: Y015
+
+@_typing.final
+class TenantEntries(_message.Message):
+    """How many entries of a tenant."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_FIELD_NUMBER: _builtins.int
+    ENTRIES_FIELD_NUMBER: _builtins.int
+    tenant: _builtins.str
+    """"tenants/{geography}/{slug}"."""
+    entries: _builtins.int
+    """How many."""
+    def __init__(
+        self,
+        *,
+        tenant: _builtins.str = ...,
+        entries: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["entries", b"entries", "tenant", b"tenant"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TenantEntries: _TypeAlias = TenantEntries  # noqa: Y015
 
 @_typing.final
 class ReportResponse(_message.Message):

@@ -22,33 +22,42 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from twinhold.v1 import assignment_pb2 as twinhold_dot_v1_dot_assignment__pb2
 from twinhold.v1 import operation_pb2 as twinhold_dot_v1_dot_operation__pb2
 from twinhold.v1 import shard_pb2 as twinhold_dot_v1_dot_shard__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ftwinhold/v1/shard_service.proto\x12\x0btwinhold.v1\x1a\x1btwinhold/v1/operation.proto\x1a\x17twinhold/v1/shard.proto\"\x1f\n\x0fGetShardRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"5\n\x10GetShardResponse\x12!\n\x05shard\x18\x01 \x01(\x0b\x32\x12.twinhold.v1.Shard\"o\n\x11ListShardsRequest\x12\x11\n\tgeography\x18\x01 \x01(\t\x12\n\n\x02\x64\x63\x18\x02 \x01(\t\x12\x14\n\x0c\x65xposed_only\x18\x03 \x01(\x08\x12\x11\n\tpage_size\x18\x04 \x01(\x05\x12\x12\n\npage_token\x18\x05 \x01(\t\"Q\n\x12ListShardsResponse\x12\"\n\x06shards\x18\x01 \x03(\x0b\x32\x12.twinhold.v1.Shard\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"a\n\x16SwitchoverShardRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x15\n\rvalidate_only\x18\x02 \x01(\x08\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t\"D\n\x17SwitchoverShardResponse\x12)\n\toperation\x18\x01 \x01(\x0b\x32\x16.twinhold.v1.Operation\"^\n\x13PromoteShardRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x15\n\rvalidate_only\x18\x02 \x01(\x08\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t\"A\n\x14PromoteShardResponse\x12)\n\toperation\x18\x01 \x01(\x0b\x32\x16.twinhold.v1.Operation2\xd9\x02\n\x0cShardService\x12G\n\x08GetShard\x12\x1c.twinhold.v1.GetShardRequest\x1a\x1d.twinhold.v1.GetShardResponse\x12M\n\nListShards\x12\x1e.twinhold.v1.ListShardsRequest\x1a\x1f.twinhold.v1.ListShardsResponse\x12\\\n\x0fSwitchoverShard\x12#.twinhold.v1.SwitchoverShardRequest\x1a$.twinhold.v1.SwitchoverShardResponse\x12S\n\x0cPromoteShard\x12 .twinhold.v1.PromoteShardRequest\x1a!.twinhold.v1.PromoteShardResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ftwinhold/v1/shard_service.proto\x12\x0btwinhold.v1\x1a\x1ctwinhold/v1/assignment.proto\x1a\x1btwinhold/v1/operation.proto\x1a\x17twinhold/v1/shard.proto\"\x1f\n\x0fGetShardRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"5\n\x10GetShardResponse\x12!\n\x05shard\x18\x01 \x01(\x0b\x32\x12.twinhold.v1.Shard\"o\n\x11ListShardsRequest\x12\x11\n\tgeography\x18\x01 \x01(\t\x12\n\n\x02\x64\x63\x18\x02 \x01(\t\x12\x14\n\x0c\x65xposed_only\x18\x03 \x01(\x08\x12\x11\n\tpage_size\x18\x04 \x01(\x05\x12\x12\n\npage_token\x18\x05 \x01(\t\"Q\n\x12ListShardsResponse\x12\"\n\x06shards\x18\x01 \x03(\x0b\x32\x12.twinhold.v1.Shard\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"a\n\x16SwitchoverShardRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x15\n\rvalidate_only\x18\x02 \x01(\x08\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t\"D\n\x17SwitchoverShardResponse\x12)\n\toperation\x18\x01 \x01(\x0b\x32\x16.twinhold.v1.Operation\"^\n\x13PromoteShardRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x15\n\rvalidate_only\x18\x02 \x01(\x08\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t\"A\n\x14PromoteShardResponse\x12)\n\toperation\x18\x01 \x01(\x0b\x32\x16.twinhold.v1.Operation\"\x83\x01\n\x14OverrideShardRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x15\n\rvalidate_only\x18\x02 \x01(\x08\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\x0f\n\x07\x63onfirm\x18\x05 \x01(\t\x12\x11\n\tstated_by\x18\x06 \x01(\t\"k\n\x15OverrideShardResponse\x12\'\n\x04plan\x18\x01 \x01(\x0b\x32\x19.twinhold.v1.OverridePlan\x12)\n\toperation\x18\x02 \x01(\x0b\x32\x16.twinhold.v1.Operation\"\xe5\x01\n\x0cOverridePlan\x12%\n\x04\x62\x61se\x18\x01 \x01(\x0b\x32\x17.twinhold.v1.Assignment\x12%\n\x05stale\x18\x02 \x01(\x0b\x32\x16.twinhold.v1.StaleCopy\x12\x16\n\x0elossy_from_lsn\x18\x03 \x01(\x04\x12\x18\n\x10primary_last_lsn\x18\x04 \x01(\x04\x12\x1b\n\x13primary_heard_at_ms\x18\x05 \x01(\x03\x12&\n\x06others\x18\x06 \x03(\x0b\x32\x16.twinhold.v1.StaleCopy\x12\x10\n\x08\x65vidence\x18\x07 \x03(\t\"\x8d\x01\n\tStaleCopy\x12\x0c\n\x04node\x18\x01 \x01(\t\x12\x0f\n\x07\x63opy_id\x18\x02 \x01(\t\x12\x10\n\x08last_lsn\x18\x03 \x01(\x04\x12\x12\n\ncommit_lsn\x18\x04 \x01(\x04\x12\x18\n\x10last_incarnation\x18\x05 \x01(\x04\x12\x12\n\nlast_epoch\x18\x06 \x01(\x04\x12\r\n\x05unfit\x18\x07 \x01(\t2\xb1\x03\n\x0cShardService\x12G\n\x08GetShard\x12\x1c.twinhold.v1.GetShardRequest\x1a\x1d.twinhold.v1.GetShardResponse\x12M\n\nListShards\x12\x1e.twinhold.v1.ListShardsRequest\x1a\x1f.twinhold.v1.ListShardsResponse\x12\\\n\x0fSwitchoverShard\x12#.twinhold.v1.SwitchoverShardRequest\x1a$.twinhold.v1.SwitchoverShardResponse\x12S\n\x0cPromoteShard\x12 .twinhold.v1.PromoteShardRequest\x1a!.twinhold.v1.PromoteShardResponse\x12V\n\rOverrideShard\x12!.twinhold.v1.OverrideShardRequest\x1a\".twinhold.v1.OverrideShardResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'twinhold.v1.shard_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_GETSHARDREQUEST']._serialized_start=102
-  _globals['_GETSHARDREQUEST']._serialized_end=133
-  _globals['_GETSHARDRESPONSE']._serialized_start=135
-  _globals['_GETSHARDRESPONSE']._serialized_end=188
-  _globals['_LISTSHARDSREQUEST']._serialized_start=190
-  _globals['_LISTSHARDSREQUEST']._serialized_end=301
-  _globals['_LISTSHARDSRESPONSE']._serialized_start=303
-  _globals['_LISTSHARDSRESPONSE']._serialized_end=384
-  _globals['_SWITCHOVERSHARDREQUEST']._serialized_start=386
-  _globals['_SWITCHOVERSHARDREQUEST']._serialized_end=483
-  _globals['_SWITCHOVERSHARDRESPONSE']._serialized_start=485
-  _globals['_SWITCHOVERSHARDRESPONSE']._serialized_end=553
-  _globals['_PROMOTESHARDREQUEST']._serialized_start=555
-  _globals['_PROMOTESHARDREQUEST']._serialized_end=649
-  _globals['_PROMOTESHARDRESPONSE']._serialized_start=651
-  _globals['_PROMOTESHARDRESPONSE']._serialized_end=716
-  _globals['_SHARDSERVICE']._serialized_start=719
-  _globals['_SHARDSERVICE']._serialized_end=1064
+  _globals['_GETSHARDREQUEST']._serialized_start=132
+  _globals['_GETSHARDREQUEST']._serialized_end=163
+  _globals['_GETSHARDRESPONSE']._serialized_start=165
+  _globals['_GETSHARDRESPONSE']._serialized_end=218
+  _globals['_LISTSHARDSREQUEST']._serialized_start=220
+  _globals['_LISTSHARDSREQUEST']._serialized_end=331
+  _globals['_LISTSHARDSRESPONSE']._serialized_start=333
+  _globals['_LISTSHARDSRESPONSE']._serialized_end=414
+  _globals['_SWITCHOVERSHARDREQUEST']._serialized_start=416
+  _globals['_SWITCHOVERSHARDREQUEST']._serialized_end=513
+  _globals['_SWITCHOVERSHARDRESPONSE']._serialized_start=515
+  _globals['_SWITCHOVERSHARDRESPONSE']._serialized_end=583
+  _globals['_PROMOTESHARDREQUEST']._serialized_start=585
+  _globals['_PROMOTESHARDREQUEST']._serialized_end=679
+  _globals['_PROMOTESHARDRESPONSE']._serialized_start=681
+  _globals['_PROMOTESHARDRESPONSE']._serialized_end=746
+  _globals['_OVERRIDESHARDREQUEST']._serialized_start=749
+  _globals['_OVERRIDESHARDREQUEST']._serialized_end=880
+  _globals['_OVERRIDESHARDRESPONSE']._serialized_start=882
+  _globals['_OVERRIDESHARDRESPONSE']._serialized_end=989
+  _globals['_OVERRIDEPLAN']._serialized_start=992
+  _globals['_OVERRIDEPLAN']._serialized_end=1221
+  _globals['_STALECOPY']._serialized_start=1224
+  _globals['_STALECOPY']._serialized_end=1365
+  _globals['_SHARDSERVICE']._serialized_start=1368
+  _globals['_SHARDSERVICE']._serialized_end=1801
 # @@protoc_insertion_point(module_scope)

@@ -7,6 +7,7 @@ from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
+from twinhold.v1 import assignment_pb2 as _assignment_pb2
 from twinhold.v1 import operation_pb2 as _operation_pb2
 from twinhold.v1 import shard_pb2 as _shard_pb2
 import builtins as _builtins
@@ -247,3 +248,177 @@ class PromoteShardResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___PromoteShardResponse: _TypeAlias = PromoteShardResponse  # noqa: Y015
+
+@_typing.final
+class OverrideShardRequest(_message.Message):
+    """One to override."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    CONFIRM_FIELD_NUMBER: _builtins.int
+    STATED_BY_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """"shards/{number}"."""
+    validate_only: _builtins.bool
+    """True: only say what would be lost, and whether it could be done."""
+    request_id: _builtins.str
+    """A fresh UUID; a retry uses the same one."""
+    reason: _builtins.str
+    """For the audit journal."""
+    confirm: _builtins.str
+    """The name once more, as a person typed it; not asked for with validate_only."""
+    stated_by: _builtins.str
+    """Who states that the primary's data center is fenced or powered off, at most 100 characters; goes into the record.
+    Not asked for with validate_only.
+    """
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        validate_only: _builtins.bool = ...,
+        request_id: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        confirm: _builtins.str = ...,
+        stated_by: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["confirm", b"confirm", "name", b"name", "reason", b"reason", "request_id", b"request_id", "stated_by", b"stated_by", "validate_only", b"validate_only"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OverrideShardRequest: _TypeAlias = OverrideShardRequest  # noqa: Y015
+
+@_typing.final
+class OverrideShardResponse(_message.Message):
+    """The override."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PLAN_FIELD_NUMBER: _builtins.int
+    OPERATION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def plan(self) -> Global___OverridePlan:
+        """What would be, or is being, given up; not set for a retry."""
+
+    @_builtins.property
+    def operation(self) -> _operation_pb2.Operation:
+        """The running operation; not set with validate_only."""
+
+    def __init__(
+        self,
+        *,
+        plan: Global___OverridePlan | None = ...,
+        operation: _operation_pb2.Operation | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["operation", b"operation", "plan", b"plan"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["operation", b"operation", "plan", b"plan"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OverrideShardResponse: _TypeAlias = OverrideShardResponse  # noqa: Y015
+
+@_typing.final
+class OverridePlan(_message.Message):
+    """What an override gives up, as far as is known."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BASE_FIELD_NUMBER: _builtins.int
+    STALE_FIELD_NUMBER: _builtins.int
+    LOSSY_FROM_LSN_FIELD_NUMBER: _builtins.int
+    PRIMARY_LAST_LSN_FIELD_NUMBER: _builtins.int
+    PRIMARY_HEARD_AT_MS_FIELD_NUMBER: _builtins.int
+    OTHERS_FIELD_NUMBER: _builtins.int
+    EVIDENCE_FIELD_NUMBER: _builtins.int
+    lossy_from_lsn: _builtins.int
+    """Acknowledged writes from this lsn on may be lost; everything before it is there."""
+    primary_last_lsn: _builtins.int
+    """The last entry of the primary, as it last reported it, up to a minute and a half before it was lost; 0: not known."""
+    primary_heard_at_ms: _builtins.int
+    """When the primary's node last reported, milliseconds since 1970; 0: not known."""
+    @_builtins.property
+    def base(self) -> _assignment_pb2.Assignment:
+        """The record that it is made on."""
+
+    @_builtins.property
+    def stale(self) -> Global___StaleCopy:
+        """The copy that takes over from what it has."""
+
+    @_builtins.property
+    def others(self) -> _containers.RepeatedCompositeFieldContainer[Global___StaleCopy]:
+        """Other copies, the best first; one that holds more than the one that takes over may be worth waiting for."""
+
+    @_builtins.property
+    def evidence(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Why the primary counts as gone, and what is not known about that."""
+
+    def __init__(
+        self,
+        *,
+        base: _assignment_pb2.Assignment | None = ...,
+        stale: Global___StaleCopy | None = ...,
+        lossy_from_lsn: _builtins.int = ...,
+        primary_last_lsn: _builtins.int = ...,
+        primary_heard_at_ms: _builtins.int = ...,
+        others: _abc.Iterable[Global___StaleCopy] | None = ...,
+        evidence: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["base", b"base", "stale", b"stale"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["base", b"base", "evidence", b"evidence", "lossy_from_lsn", b"lossy_from_lsn", "others", b"others", "primary_heard_at_ms", b"primary_heard_at_ms", "primary_last_lsn", b"primary_last_lsn", "stale", b"stale"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OverridePlan: _TypeAlias = OverridePlan  # noqa: Y015
+
+@_typing.final
+class StaleCopy(_message.Message):
+    """A copy that is in sync with nobody, as its node last reported it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NODE_FIELD_NUMBER: _builtins.int
+    COPY_ID_FIELD_NUMBER: _builtins.int
+    LAST_LSN_FIELD_NUMBER: _builtins.int
+    COMMIT_LSN_FIELD_NUMBER: _builtins.int
+    LAST_INCARNATION_FIELD_NUMBER: _builtins.int
+    LAST_EPOCH_FIELD_NUMBER: _builtins.int
+    UNFIT_FIELD_NUMBER: _builtins.int
+    node: _builtins.str
+    """Its node."""
+    copy_id: _builtins.str
+    """Its copy id."""
+    last_lsn: _builtins.int
+    """Its last entry."""
+    commit_lsn: _builtins.int
+    """The last entry that it knows to have been committed."""
+    last_incarnation: _builtins.int
+    """When its last entry was decided, incarnation."""
+    last_epoch: _builtins.int
+    """See last_incarnation."""
+    unfit: _builtins.str
+    """Not empty: it can't take over now, and why."""
+    def __init__(
+        self,
+        *,
+        node: _builtins.str = ...,
+        copy_id: _builtins.str = ...,
+        last_lsn: _builtins.int = ...,
+        commit_lsn: _builtins.int = ...,
+        last_incarnation: _builtins.int = ...,
+        last_epoch: _builtins.int = ...,
+        unfit: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["commit_lsn", b"commit_lsn", "copy_id", b"copy_id", "last_epoch", b"last_epoch", "last_incarnation", b"last_incarnation", "last_lsn", b"last_lsn", "node", b"node", "unfit", b"unfit"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StaleCopy: _TypeAlias = StaleCopy  # noqa: Y015

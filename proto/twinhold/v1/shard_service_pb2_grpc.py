@@ -55,6 +55,11 @@ class ShardServiceStub:
                 request_serializer=twinhold_dot_v1_dot_shard__service__pb2.PromoteShardRequest.SerializeToString,
                 response_deserializer=twinhold_dot_v1_dot_shard__service__pb2.PromoteShardResponse.FromString,
                 _registered_method=True)
+        self.OverrideShard = channel.unary_unary(
+                '/twinhold.v1.ShardService/OverrideShard',
+                request_serializer=twinhold_dot_v1_dot_shard__service__pb2.OverrideShardRequest.SerializeToString,
+                response_deserializer=twinhold_dot_v1_dot_shard__service__pb2.OverrideShardResponse.FromString,
+                _registered_method=True)
 
 
 class ShardServiceServicer:
@@ -89,6 +94,14 @@ class ShardServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def OverrideShard(self, request, context):
+        """Brings a shard whose only copy in sync is gone for good back from a stale copy: the lossy override. Refused unless
+        the primary's data center is held lost and nobody hears anything of it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ShardServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -111,6 +124,11 @@ def add_ShardServiceServicer_to_server(servicer, server):
                     servicer.PromoteShard,
                     request_deserializer=twinhold_dot_v1_dot_shard__service__pb2.PromoteShardRequest.FromString,
                     response_serializer=twinhold_dot_v1_dot_shard__service__pb2.PromoteShardResponse.SerializeToString,
+            ),
+            'OverrideShard': grpc.unary_unary_rpc_method_handler(
+                    servicer.OverrideShard,
+                    request_deserializer=twinhold_dot_v1_dot_shard__service__pb2.OverrideShardRequest.FromString,
+                    response_serializer=twinhold_dot_v1_dot_shard__service__pb2.OverrideShardResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -222,6 +240,33 @@ class ShardService:
             '/twinhold.v1.ShardService/PromoteShard',
             twinhold_dot_v1_dot_shard__service__pb2.PromoteShardRequest.SerializeToString,
             twinhold_dot_v1_dot_shard__service__pb2.PromoteShardResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def OverrideShard(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/twinhold.v1.ShardService/OverrideShard',
+            twinhold_dot_v1_dot_shard__service__pb2.OverrideShardRequest.SerializeToString,
+            twinhold_dot_v1_dot_shard__service__pb2.OverrideShardResponse.FromString,
             options,
             channel_credentials,
             insecure,

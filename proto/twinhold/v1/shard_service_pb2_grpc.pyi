@@ -41,6 +41,10 @@ class ShardServiceStub:
     """Changes the roles of primary and standby by plan."""
     PromoteShard: _grpc.UnaryUnaryMultiCallable[_shard_service_pb2.PromoteShardRequest, _shard_service_pb2.PromoteShardResponse]
     """Promotes the standby although no verdict on the primary was reached."""
+    OverrideShard: _grpc.UnaryUnaryMultiCallable[_shard_service_pb2.OverrideShardRequest, _shard_service_pb2.OverrideShardResponse]
+    """Brings a shard whose only copy in sync is gone for good back from a stale copy: the lossy override. Refused unless
+    the primary's data center is held lost and nobody hears anything of it.
+    """
 
 @_typing.type_check_only
 class ShardServiceAsyncStub(ShardServiceStub):
@@ -55,6 +59,10 @@ class ShardServiceAsyncStub(ShardServiceStub):
     """Changes the roles of primary and standby by plan."""
     PromoteShard: _aio.UnaryUnaryMultiCallable[_shard_service_pb2.PromoteShardRequest, _shard_service_pb2.PromoteShardResponse]  # type: ignore[assignment]
     """Promotes the standby although no verdict on the primary was reached."""
+    OverrideShard: _aio.UnaryUnaryMultiCallable[_shard_service_pb2.OverrideShardRequest, _shard_service_pb2.OverrideShardResponse]  # type: ignore[assignment]
+    """Brings a shard whose only copy in sync is gone for good back from a stale copy: the lossy override. Refused unless
+    the primary's data center is held lost and nobody hears anything of it.
+    """
 
 class ShardServiceServicer(metaclass=_abc_1.ABCMeta):
     """Shards. Served by the leader."""
@@ -90,5 +98,15 @@ class ShardServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_shard_service_pb2.PromoteShardResponse, _abc.Awaitable[_shard_service_pb2.PromoteShardResponse]]:
         """Promotes the standby although no verdict on the primary was reached."""
+
+    @_abc_1.abstractmethod
+    def OverrideShard(
+        self,
+        request: _shard_service_pb2.OverrideShardRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_shard_service_pb2.OverrideShardResponse, _abc.Awaitable[_shard_service_pb2.OverrideShardResponse]]:
+        """Brings a shard whose only copy in sync is gone for good back from a stale copy: the lossy override. Refused unless
+        the primary's data center is held lost and nobody hears anything of it.
+        """
 
 def add_ShardServiceServicer_to_server(servicer: ShardServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -247,6 +247,23 @@ class Leader(
         operation = self.fleet.start(request.request_id, f"promote {request.name}", 1)
         return shard_service_pb2.PromoteShardResponse(operation=operation)
 
+    def OverrideShard(
+        self, request: shard_service_pb2.OverrideShardRequest, context: grpc.ServicerContext
+    ) -> shard_service_pb2.OverrideShardResponse:
+        base = self.fleet.shard(request.name).assignment
+        if base.HasField("standby"):
+            raise RefusedBySafetyError("shard 2 has a second copy", violations=["ams1-c1 answers fra1-cp"])
+        stale = shard_service_pb2.StaleCopy(node="ams1-c1", copy_id="b.1", last_lsn=12, commit_lsn=10, last_epoch=6)
+        other = shard_service_pb2.StaleCopy(node="waw1-c1", copy_id="c.1", last_lsn=3, unfit="it is not heard")
+        plan = shard_service_pb2.OverridePlan(
+            base=base, stale=stale, lossy_from_lsn=11, primary_last_lsn=40, others=[other], evidence=["fra1 is gone"]
+        )
+        if request.validate_only:
+            return shard_service_pb2.OverrideShardResponse(plan=plan)
+        self.fleet.decided("failover.overridden", request.confirm, request.stated_by, actor=actor_of(context))
+        operation = self.fleet.start(request.request_id, f"override {request.name}", 1)
+        return shard_service_pb2.OverrideShardResponse(plan=plan, operation=operation)
+
     def CreateTenant(
         self, request: tenant_service_pb2.CreateTenantRequest, context: grpc.ServicerContext
     ) -> tenant_service_pb2.CreateTenantResponse:

@@ -7,6 +7,7 @@ import grpc
 import pytest
 
 from cli.exits import Exit
+from cli.messages import message_json
 from regions.io import fleet_file
 from tests.unit.cli.conftest import Twinhold, write_fleet_file
 from tests.unit.cli.small_fleet import SmallFleet
@@ -14,6 +15,7 @@ from tests.unit.cli.small_servers import serve_node
 from twinhold.v1.control_plane_service_pb2 import Problem
 from twinhold.v1.errors_pb2 import REASON_CONFLICT
 from twinhold.v1.operation_pb2 import OperationError
+from twinhold.v1.shard_service_pb2 import OverridePlan, StaleCopy
 
 ACME = "tenants/eu/acme"
 
@@ -230,6 +232,37 @@ def test_a_switchover_of_a_shard_on_one_copy_is_a_conflict(twinhold: Twinhold, f
     fleet.shards[2].assignment.ClearField("standby")
     assert twinhold("shard", "switchover", "2", "--yes").code == Exit.STALE
     assert "NONE" in twinhold("shard", "list", "--exposed").out
+
+
+def test_an_override_is_planned_typed_again_and_stated_by_somebody(twinhold: Twinhold, fleet: SmallFleet) -> None:
+    fleet.shards[2].assignment.ClearField("standby")
+    planned = twinhold("shard", "override", "2", "--plan")
+    assert planned.code == Exit.CHANGES_PENDING
+    assert "it is not heard" in planned.out
+    assert "ACKNOWLEDGED WRITES FROM LSN 11 ON MAY BE LOST; fra1-c1 last reported entry 40" in planned.err
+    assert twinhold("shard", "override", "2", "--plan", "-o", "json").json() == message_json(
+        OverridePlan(
+            base=fleet.shards[2].assignment,
+            stale=StaleCopy(node="ams1-c1", copy_id="b.1", last_lsn=12, commit_lsn=10, last_epoch=6),
+            lossy_from_lsn=11,
+            primary_last_lsn=40,
+            others=[StaleCopy(node="waw1-c1", copy_id="c.1", last_lsn=3, unfit="it is not heard")],
+            evidence=["fra1 is gone"],
+        )
+    )
+    assert fleet.operations == {}
+    for missing in (("--confirm", "2"), ("--stated-by", "ada"), ("--stated-by", "ada", "--confirm", "3")):
+        assert twinhold("shard", "override", "2", *missing).code == Exit.USAGE
+    assert fleet.operations == {}
+    assert twinhold("shard", "override", "2", "--stated-by", "ada", "--confirm", "shards/2").code == Exit.DONE
+    assert (fleet.events[-1].subject, list(fleet.events[-1].reasons)) == ("shards/2", ["ada"])
+    assert "failover.overridden" in twinhold("failover", "history").out
+
+
+def test_an_override_that_a_gate_refuses_says_who_answers(twinhold: Twinhold) -> None:
+    told = twinhold("shard", "override", "2", "--stated-by", "ada", "--confirm", "2")
+    assert told.code == Exit.REFUSED
+    assert "ams1-c1 answers fra1-cp" in told.err
 
 
 def test_resuming_failover_releases_the_brake(twinhold: Twinhold, fleet: SmallFleet) -> None:

@@ -68,6 +68,8 @@ class ScriptedNode:
     proposed: dict[ShardId, Fence] = field(default_factory=dict)
     last_seen: dict[str, float] = field(default_factory=dict)
     reported: dict[ShardId, CopyView] = field(default_factory=dict)
+    stale: dict[ShardId, CopyView] = field(default_factory=dict)
+    """Copies that it holds of shards whose record does not name it."""
 
     @property
     def copy_id(self) -> str:
@@ -132,7 +134,7 @@ class ScriptedNode:
 
     def copies(self) -> dict[ShardId, CopyView]:
         """Describe the copies; one that is as it was is the same object."""
-        return {record.shard: self.copy_of(record) for record in self.mine()}
+        return {**self.stale, **{record.shard: self.copy_of(record) for record in self.mine()}}
 
     def copy_of(self, record: Assignment) -> CopyView:
         leads = record.primary.node == self.node
@@ -232,6 +234,8 @@ class PocketWorld:
         self.cut: set[frozenset[str]] = set()
         """Pairs of names (nodes, control planes or data centers) that don't reach each other."""
         self.store_down = False
+        self.answers_lost = False
+        """The store does what it is asked, and nobody hears of it."""
         self.vault_host = Host(self.world, "store", offset_s=chance.random() * 1000)
         self.vault = Vault(topology, self.vault_host)
         self.rules = StoreRules(topology)
@@ -359,7 +363,7 @@ class PocketWorld:
             if trip is None:
                 return Fate(None, None)
             trips.append(trip)
-        return Fate(max(trips) / 2 + 0.001, max(trips) / 2 + 0.001)
+        return Fate(max(trips) / 2 + 0.001, None if self.answers_lost else max(trips) / 2 + 0.001)
 
     def dc_lives(self, dc: DcId) -> bool:
         return any(self.hosts[name].alive and not self.hosts[name].frozen for name in self.names_in(dc))
