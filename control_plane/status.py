@@ -183,7 +183,8 @@ def _down(facts: Facts, down: Iterable[Assignment]) -> Iterator[Problem]:
         alone = sum(a.solo for a in records)
         does = "their standbys take over when a verdict is reached"
         if alone:
-            does = f"{alone} of them stand on one copy and wait for its return"
+            gone = "if it is gone for good, `twinhold shard override` shows what is left"
+            does = f"{alone} of them stand on one copy and wait for its return; {gone}"
         message = f"{len(records)} shards have their primary on a node of {dc} that is not heard: {does}"
         yield Problem(Severity.DOWN, f"dataCenters/{dc}", message, _lost_since(dc, facts))
 
