@@ -77,11 +77,16 @@ def feed(p: CopyState, peer: Peer, now: float) -> None:
 
 
 def tail_read(p: CopyState, event: TailRead, now: float) -> None:
-    """Send what was read from the disk; the next stretch is read when this one is acknowledged."""
+    """Send what was read from the disk; the next stretch is read when this one is acknowledged.
+
+    Nothing is read of what a snapshot has replaced meanwhile: the peer is asked anew, and is sent that one.
+    """
     peer = p.peers.get(event.peer)
-    if peer is None or peer.number != event.number or peer.mode is not Mode.CATCHUP or not event.records:
+    if peer is None or peer.number != event.number or peer.mode is not Mode.CATCHUP:
         return
-    if event.records[0].lsn == peer.sent.lsn + 1:
+    if not event.records:
+        peer.mode, peer.asked_at = Mode.ASKED, now
+    elif event.records[0].lsn == peer.sent.lsn + 1:
         stream(p, peer, event.records, now, bulk=True)
 
 

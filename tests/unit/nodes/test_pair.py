@@ -31,9 +31,14 @@ from nodes.pair_events import (
     ProposalAnswered,
     Propose,
     ReadRecord,
+    ReadTail,
     RecordRead,
     SaveMeta,
     Send,
+    SendSnapshot,
+    SnapshotSent,
+    SnapshotTaken,
+    TailRead,
     Truncate,
 )
 from nodes.pair_rules import Rules
@@ -540,6 +545,26 @@ def test_swap_needs_both_standbys_from_its_intent_on() -> None:
     b.hear(C, Ack(SHARD, b.pair.state.gen, lsn))
     assert b.pair.state.commit_lsn == lsn
     assert type(b.proposed()[-1].change).__name__ == "Swap"
+
+
+def test_a_learner_whose_snapshot_was_overtaken_by_the_next_one_is_sent_that_one() -> None:
+    """The journal lets go of what the next snapshot holds, while the last one is still on its way."""
+    held = entries(9)
+    b = serving(SOLO, records=held)
+    b.on(SnapshotTaken(tip_of(held[3])))
+    b.order(Order.ADD, C)
+    asked = b.sent(Invite)[-1]
+    assert isinstance(asked, Invite)
+    b.hear(C, Hello(SHARD, GEN, C.copy_id, EMPTY, EMPTY, (), 7, asked.ask))
+    assert SendSnapshot(C.node, 7) in b.done
+    b.on(SnapshotSent(C.node, 7, tip_of(held[3])))
+    assert ReadTail(C.node, 7, 4) in b.done
+    b.on(SnapshotTaken(tip_of(held[8])))
+    b.on(TailRead(C.node, 7, ()))
+    b.wake(b.now + 1.0)
+    again = b.sent(Invite)[-1]
+    assert isinstance(again, Invite)
+    assert again.ask != asked.ask
 
 
 def test_a_standby_that_holds_less_than_it_acknowledged_is_a_lost_disk() -> None:
