@@ -558,6 +558,7 @@ def test_a_learner_whose_snapshot_was_overtaken_by_the_next_one_is_sent_that_one
     b.hear(C, Hello(SHARD, GEN, C.copy_id, EMPTY, EMPTY, (), 7, asked.ask))
     assert SendSnapshot(C.node, 7) in b.done
     b.on(SnapshotSent(C.node, 7, tip_of(held[3])))
+    b.hear(C, Ack(SHARD, b.pair.state.gen, 4))
     assert ReadTail(C.node, 7, 4) in b.done
     b.on(SnapshotTaken(tip_of(held[8])))
     b.on(TailRead(C.node, 7, ()))
