@@ -88,6 +88,8 @@ class CopyView:
     last: tuple[int, int, int] = (0, 0, 0)
     """(incarnation, epoch, boot) of its last entry: of two copies, the one that ends later holds more."""
     quarantined: Quarantined = NOTHING_QUARANTINED
+    decided: Assignment | None = None
+    """The record that it acts on, that of ``fence``: what a restored store is rebuilt from (C10)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -246,6 +246,7 @@ class Pair:
             serving=serving,
             last=p.tip.generation,
             quarantined=p.quarantined,
+            decided=p.meta.assignment,
         )
 
     def _output(self, now: float) -> Output[Action]:

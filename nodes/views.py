@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple, TypeAlias
 
-from core.assignments import Fence
+from core.assignments import Assignment, Fence
 from core.errors import TwinholdError
 from core.names import CopyId, NodeId, ShardId
 from nodes.quarantine import NOTHING, Quarantined
@@ -52,6 +52,8 @@ class CopyView:
     """When its last entry was decided: of two journals, the one that ends in a later generation holds more."""
     quarantined: Quarantined = NOTHING
     """What was moved to ``orphan/`` although it may have been acknowledged."""
+    decided: Assignment | None = None
+    """The record that it acts on, that of ``fence``; None: it is member of nothing yet."""
 
 
 class Observation(NamedTuple):

@@ -328,7 +328,7 @@ def _sight(sight: Sight) -> cp.Sight:
 def _copy_view(v: nv.CopyView) -> cp.CopyView:
     return cp.CopyView(
         v.shard, v.copy_id, v.fence, cp.Role[v.role.value], v.last_lsn, v.commit_lsn, v.learner, v.learner_lag,
-        v.complaint, v.writes_per_s, v.orphaned, v.serving,
+        v.complaint, v.writes_per_s, v.orphaned, v.serving, decided=v.decided,
     )  # fmt: skip
 
 

@@ -233,6 +233,7 @@ def _copy(message: pb.CopyReport) -> CopyView:
         serving=message.serving,
         last=(message.last_incarnation, message.last_epoch, message.last_boot),
         quarantined=_quarantined(message),
+        decided=assignment_from_pb(message.decided) if message.HasField("decided") else None,
     )
 
 

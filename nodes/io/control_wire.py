@@ -2,7 +2,7 @@
 
 from core.assignments import Add, Cancel, Evict, Swap, Switchover
 from core.errors import MalformedError
-from core.wire import assignment_from_pb, copy_to_pb
+from core.wire import assignment_from_pb, assignment_to_pb, copy_to_pb
 from nodes.control_port import Proposal, ProposalAnswer, ProposalApplied, ProposalRefused, ProposalUnknown
 from nodes.sighting import Sight
 from nodes.views import CopyView, Role
@@ -74,6 +74,7 @@ def copy_report(view: CopyView, complaint: str) -> pb.CopyReport:
         last_boot=view.last.boot,
         quarantined=[pb.TenantEntries(tenant=tenant, entries=count) for tenant, count in view.quarantined.tenants],
         quarantined_snapshot_lsn=view.quarantined.snapshot_lsn,
+        decided=None if view.decided is None else assignment_to_pb(view.decided),
     )
 
 

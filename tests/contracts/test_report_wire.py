@@ -12,9 +12,10 @@ from control_plane.io.node_wire import (
     confer_to_pb,
     report_from_pb,
 )
-from core.assignments import Fence
+from core.assignments import Assignment, Copy, Fence
 from core.fleet_map import Revision
 from core.names import ControlPlaneId, CopyId, NodeId, ShardId
+from core.topology import Kind
 from nodes.io.control_wire import copy_report
 from nodes.quarantine import Quarantined
 from nodes.records import Generation
@@ -36,6 +37,9 @@ PLAIN = CopyView(
     orphaned=4,
     serving=True,
     last=Generation(1, 5, 2),
+    decided=Assignment(
+        ShardId(7), Kind.COLLAB, 2, 6, Copy(NodeId("ams1-c1"), CopyId("b.1")), Copy(NodeId("fra1-c1"), CopyId("c.1"))
+    ),
 )
 BEAT = cp.ConferView(ControlPlaneId("fra1-cp"), 3, False, 40, Revision(1, 3, 9), (NodeId("ams1-c1"),))
 

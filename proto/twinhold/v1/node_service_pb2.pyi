@@ -305,6 +305,7 @@ class CopyReport(_message.Message):
     LAST_BOOT_FIELD_NUMBER: _builtins.int
     QUARANTINED_FIELD_NUMBER: _builtins.int
     QUARANTINED_SNAPSHOT_LSN_FIELD_NUMBER: _builtins.int
+    DECIDED_FIELD_NUMBER: _builtins.int
     shard: _builtins.int
     """The shard."""
     copy_id: _builtins.str
@@ -345,6 +346,12 @@ class CopyReport(_message.Message):
         gave up. By tenant, the most first, 100 tenants at most.
         """
 
+    @_builtins.property
+    def decided(self) -> _assignment_pb2.Assignment:
+        """The record that it acts on, decided once, of the (incarnation, epoch) above; not set: it is member of nothing yet.
+        What the assignments of a restored store are rebuilt from.
+        """
+
     def __init__(
         self,
         *,
@@ -366,10 +373,11 @@ class CopyReport(_message.Message):
         last_boot: _builtins.int = ...,
         quarantined: _abc.Iterable[Global___TenantEntries] | None = ...,
         quarantined_snapshot_lsn: _builtins.int = ...,
+        decided: _assignment_pb2.Assignment | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["decided", b"decided"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["commit_lsn", b"commit_lsn", "complaint", b"complaint", "copy_id", b"copy_id", "epoch", b"epoch", "incarnation", b"incarnation", "last_boot", b"last_boot", "last_epoch", b"last_epoch", "last_incarnation", b"last_incarnation", "last_lsn", b"last_lsn", "learner", b"learner", "learner_lag", b"learner_lag", "orphaned", b"orphaned", "quarantined", b"quarantined", "quarantined_snapshot_lsn", b"quarantined_snapshot_lsn", "role", b"role", "serving", b"serving", "shard", b"shard", "writes_per_s", b"writes_per_s"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["commit_lsn", b"commit_lsn", "complaint", b"complaint", "copy_id", b"copy_id", "decided", b"decided", "epoch", b"epoch", "incarnation", b"incarnation", "last_boot", b"last_boot", "last_epoch", b"last_epoch", "last_incarnation", b"last_incarnation", "last_lsn", b"last_lsn", "learner", b"learner", "learner_lag", b"learner_lag", "orphaned", b"orphaned", "quarantined", b"quarantined", "quarantined_snapshot_lsn", b"quarantined_snapshot_lsn", "role", b"role", "serving", b"serving", "shard", b"shard", "writes_per_s", b"writes_per_s"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -161,6 +161,7 @@ class ScriptedNode:
             writes_per_s=0,
             orphaned=0,
             serving=serving,
+            decided=record,
         )
 
     def evict_the_silent(self) -> None:
