@@ -127,7 +127,7 @@ class Vault:
         judged = self.rules.adoption(adoption, incarnation=self.incarnation, record=records.get, doc=fleet.docs.get)
         if isinstance(judged, Applied):
             self._put(adoption)
-            self.incarnation += 1
+            self.incarnation = adoption.next_incarnation
             for shelf in self._shelves.values():
                 shelf.term = term
         return (judged,)

@@ -53,7 +53,9 @@ class Adoption:
     """What takes the place of what a restored store holds, in one piece (C10)."""
 
     incarnation: int
-    """The store's, as it was read; one more when it is done."""
+    """The store's, as it was read."""
+    next_incarnation: int
+    """The store's, when it is done; higher."""
     assignments: tuple[Assignment, ...]
     docs: tuple[Doc, ...]
     """Of the fleet's partition; each with a version above what the store holds of it."""

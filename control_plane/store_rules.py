@@ -55,7 +55,7 @@ class StoreRules:
             record: looks up what the store holds of a shard.
             doc: looks up a doc of the fleet's.
         """
-        if adoption.incarnation != incarnation:
+        if adoption.incarnation != incarnation or adoption.next_incarnation <= incarnation:
             return Refused(None)
         for new in adoption.assignments:
             current = record(new.shard)

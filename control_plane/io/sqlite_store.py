@@ -257,7 +257,7 @@ class SqliteStore:
             "INSERT OR REPLACE INTO docs VALUES (?, ?, ?, ?, ?, ?)",
             [(*_key(FLEET), *doc_values(doc)) for doc in adoption.docs],
         )
-        self._database.execute("UPDATE identity SET incarnation = incarnation + 1")
+        self._database.execute("UPDATE identity SET incarnation = ?", (adoption.next_incarnation,))
 
     def _write_row(self, partition: Partition, row: Row) -> Applied | Refused:
         judged = self._rules.row(partition, row, self._record(row.new.shard))

@@ -108,6 +108,7 @@ def adoption_to_pb(adoption: Adoption) -> pb.AdoptRequest:
     """Write what takes the place of a restored store's records; without caller and term."""
     return pb.AdoptRequest(
         incarnation=adoption.incarnation,
+        next_incarnation=adoption.next_incarnation,
         assignments=[assignment_to_pb(one) for one in adoption.assignments],
         docs=[doc_to_pb(doc) for doc in adoption.docs],
     )
@@ -117,6 +118,7 @@ def adoption_from_pb(message: pb.AdoptRequest) -> Adoption:
     """Read what takes the place of a restored store's records; raises MalformedError."""
     return Adoption(
         message.incarnation,
+        message.next_incarnation,
         tuple(assignment_from_pb(one) for one in message.assignments),
         tuple(doc_from_pb(doc) for doc in message.docs),
     )

@@ -401,10 +401,14 @@ def raised_again(old: Assignment) -> Assignment:
 
 
 async def adopt(
-    store: AssignmentStore, *assignments: Assignment, term: int = 9, incarnation: int = 1, docs: Sequence[Doc] = ()
+    store: AssignmentStore,
+    *assignments: Assignment,
+    term: int = 9,
+    incarnations: tuple[int, int] = (1, 4),
+    docs: Sequence[Doc] = (),
 ) -> WriteAnswer:
     answer = Answered[WriteAnswer]()
-    store.adopt(term, Adoption(incarnation, assignments, tuple(docs)), answer)
+    store.adopt(term, Adoption(*incarnations, assignments, tuple(docs)), answer)
     return await answer.value()
 
 
@@ -418,31 +422,32 @@ async def test_an_adoption_takes_the_place_of_what_is_held_and_raises_incarnatio
     after = await held(world.store(AMS))
     assert after == PartitionState(9, (rebuilt, born(2).new, raised_again(born(3).new)), ())
     assert (await held(store, FLEET)) == PartitionState(9, (), (doc,))
-    assert await identity(store) == (FLEET_ON_PAPER.fleet, 2)
+    assert await identity(store) == (FLEET_ON_PAPER.fleet, 4)
     assert await write(store, evicted(born(2).new), term=8) == StaleTerm(9)
     assert await write(store, evicted(rebuilt), term=9) == (Refused(rebuilt),), "it is SOLO, and has nobody to evict"
     assert await write(store, evicted(born(2).new), term=9) == (Applied(),)
 
 
 @pytest.mark.parametrize(
-    ("assignments", "docs", "incarnation"),
+    ("assignments", "docs", "incarnations"),
     [
-        pytest.param([raised_again(born(1).new)], [], 2, id="made for another incarnation of the store"),
-        pytest.param([raised_again(born(3).new), born(1).new], [], 1, id="one record that does not rise"),
-        pytest.param([replace(born(1).new, epoch=50)], [], 1, id="a higher epoch alone: it may have been used"),
-        pytest.param([replace(raised_again(born(3).new), standby=FRA_COPY)], [], 1, id="both copies in one place"),
-        pytest.param([replace(raised_again(born(3).new), shard=ShardId(4000))], [], 1, id="no shard of the fleet"),
-        pytest.param([raised_again(born(3).new)], [Doc("cordons/fra1", 2, b"y")], 1, id="a doc that is not newer"),
+        pytest.param([raised_again(born(1).new)], [], (2, 3), id="made for another incarnation of the store"),
+        pytest.param([raised_again(born(1).new)], [], (1, 1), id="under the same incarnation"),
+        pytest.param([raised_again(born(3).new), born(1).new], [], (1, 2), id="one record that does not rise"),
+        pytest.param([replace(born(1).new, epoch=50)], [], (1, 2), id="a higher epoch alone: it may have been used"),
+        pytest.param([replace(raised_again(born(3).new), standby=FRA_COPY)], [], (1, 2), id="both copies in one place"),
+        pytest.param([replace(raised_again(born(3).new), shard=ShardId(4000))], [], (1, 2), id="no shard of the fleet"),
+        pytest.param([raised_again(born(3).new)], [Doc("cordons/fra1", 2, b"y")], (1, 2), id="a doc that is not newer"),
     ],
 )
 async def test_an_adoption_is_done_whole_or_not_at_all(
-    world: World, assignments: list[Assignment], docs: list[Doc], incarnation: int
+    world: World, assignments: list[Assignment], docs: list[Doc], incarnations: tuple[int, int]
 ) -> None:
     store = world.store(FRA)
     await write(store, born(1), term=3)
     for version in (1, 2):
         await write(store, docs=[Doc("cordons/fra1", version, b"x")], partition=FLEET, term=3)
-    (answer,) = await adopt(store, *assignments, docs=docs, incarnation=incarnation) or ()  # type: ignore[misc]
+    (answer,) = await adopt(store, *assignments, docs=docs, incarnations=incarnations) or ()  # type: ignore[misc]
     assert isinstance(answer, Refused)
     assert await held(store) == PartitionState(3, (born(1).new,), ())
     assert (await held(store, FLEET)).docs == (Doc("cordons/fra1", 2, b"x"),)
@@ -462,7 +467,7 @@ async def test_what_was_adopted_is_kept_when_the_store_is_killed(world: World) -
     await adopt(store, raised_again(born(1).new))
     await world.crash_and_restart()
     assert (await held(world.store(AMS))).assignments == (raised_again(born(1).new),)
-    assert await identity(world.store(AMS)) == (FLEET_ON_PAPER.fleet, 2)
+    assert await identity(world.store(AMS)) == (FLEET_ON_PAPER.fleet, 4)
 
 
 async def test_events_are_numbered_in_order_and_read_newest_first(world: World) -> None:

@@ -76,5 +76,5 @@ def test_a_row_without_a_proposer_is_malformed() -> None:
 
 
 def test_an_adoption_survives_the_trip() -> None:
-    adoption = Adoption(3, (SYNC, replace(SYNC, shard=ShardId(8), standby=None)), (Doc("a/b", 3, b"x"),))
+    adoption = Adoption(3, 5, (SYNC, replace(SYNC, shard=ShardId(8), standby=None)), (Doc("a/b", 3, b"x"),))
     assert adoption_from_pb(pb.AdoptRequest.FromString(adoption_to_pb(adoption).SerializeToString())) == adoption

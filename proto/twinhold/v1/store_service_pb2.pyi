@@ -588,10 +588,13 @@ class AdoptRequest(_message.Message):
     INCARNATION_FIELD_NUMBER: _builtins.int
     ASSIGNMENTS_FIELD_NUMBER: _builtins.int
     DOCS_FIELD_NUMBER: _builtins.int
+    NEXT_INCARNATION_FIELD_NUMBER: _builtins.int
     term: _builtins.int
     """The leader's term; every partition's from then on."""
     incarnation: _builtins.int
-    """The store's incarnation, as it was read; one more when it is done."""
+    """The store's incarnation, as it was read."""
+    next_incarnation: _builtins.int
+    """The store's incarnation when it is done; higher."""
     @_builtins.property
     def caller(self) -> Global___Caller:
         """Who calls."""
@@ -612,10 +615,11 @@ class AdoptRequest(_message.Message):
         incarnation: _builtins.int = ...,
         assignments: _abc.Iterable[_assignment_pb2.Assignment] | None = ...,
         docs: _abc.Iterable[Global___StoreDoc] | None = ...,
+        next_incarnation: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["caller", b"caller"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["assignments", b"assignments", "caller", b"caller", "docs", b"docs", "incarnation", b"incarnation", "term", b"term"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["assignments", b"assignments", "caller", b"caller", "docs", b"docs", "incarnation", b"incarnation", "next_incarnation", b"next_incarnation", "term", b"term"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
