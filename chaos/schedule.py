@@ -6,6 +6,7 @@ First a safety phase, in which faults meet faults; then everything heals, and th
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from chaos.setting import Setting
 from core.names import DcId
 
 
@@ -67,6 +68,8 @@ class Schedule:
     """One simulated run."""
 
     seed: int
+    """Of all chance in the world."""
+    setting: Setting
     faults: tuple[Timed, ...]
     trouble_s: float
     """When everything heals."""

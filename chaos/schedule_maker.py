@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from chaos.schedule import Crash, Cut, Fault, Freeze, LoseDc, Schedule, StoreAway, Timed
+from chaos.setting import Setting, topology_of
 from core.names import DcId
 from core.ports import Rng
 from core.topology import Topology
@@ -11,17 +12,16 @@ FIRST_S = 4.0
 """Nothing goes wrong before the fleet had time to come up."""
 
 
-def generated(
-    seed: int, chance: Rng, topology: Topology, *, faults: int, trouble_s: float, settle_s: float
-) -> Schedule:
+def generated(seed: int, chance: Rng, setting: Setting, *, faults: int, trouble_s: float, settle_s: float) -> Schedule:
     """Make a schedule: weighted towards faults that begin while another one lasts, or just ended."""
+    topology = topology_of(setting)
     times: list[float] = []
     for _ in range(faults):
         near = times and chance.random() < 0.6
         start = times[int(chance.random() * len(times))] + chance.random() * 2.5 if near else FIRST_S
         times.append(start if near else FIRST_S + chance.random() * (trouble_s - FIRST_S - 2.0))
     timed = tuple(Timed(round(at_s, 3), _fault(chance, topology)) for at_s in sorted(times) if at_s < trouble_s)
-    return Schedule(seed, timed, trouble_s, settle_s)
+    return Schedule(seed, setting, timed, trouble_s, settle_s)
 
 
 def _fault(chance: Rng, topology: Topology) -> Fault:

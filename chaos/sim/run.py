@@ -7,10 +7,11 @@ from chaos.fleet_laws import Breach, FleetLaw
 from chaos.judgement import Verdict
 from chaos.laws import judged
 from chaos.schedule import Schedule
-from chaos.sim.fleet import Plan, SimFleet
+from chaos.sim.fleet import SimFleet
 from chaos.sim.inject import inject
 from chaos.sim.node import Parts
 from chaos.sim.time import World
+from chaos.sim.worlds import plan_of
 
 DOCUMENTED = frozenset(
     {"UnknownOutcomeError", "UnavailableError", "NotOwnerError", "OverloadedError", "StaleEpochError"}
@@ -30,11 +31,11 @@ class SimResult:
     trace_hash: str
 
 
-def simulate(schedule: Schedule, plan: Plan, parts: Parts, *, tell: Callable[[str], None] | None = None) -> SimResult:
+def simulate(schedule: Schedule, parts: Parts, *, tell: Callable[[str], None] | None = None) -> SimResult:
     """Run a schedule: trouble, healing, a wait until the fleet is whole, one audit read per channel, the verdict."""
     world = World(schedule.seed)
     world.tell = tell
-    fleet = SimFleet(world, plan, parts)
+    fleet = SimFleet(world, plan_of(schedule.setting), parts)
     fleet.start()
     for timed in schedule.faults:
         world.at(timed.at_s, lambda fault=timed.fault: inject(fleet, fault))  # type: ignore[misc]  # bound per turn

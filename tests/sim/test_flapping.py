@@ -9,7 +9,7 @@ import pytest
 
 from chaos.sim.fleet import SimFleet
 from chaos.sim.time import World
-from chaos.sim.worlds import parts, plan_of, small_fleet, tenants
+from chaos.sim.worlds import parts, plan_of, setting_of
 from control_plane.holddown import DOUBLINGS_MAX
 from control_plane.reception import Reception
 from control_plane.views import Asked
@@ -108,10 +108,10 @@ class Watch:
 
 def watch(seed: int, dc: str) -> Watch:
     """Build a fleet of four data centers, in which the machines of control planes agree on the date."""
-    topology = small_fleet(data_centers=4)
-    plan = replace(plan_of(seed), topology=topology, tenants=tenants(topology)[:2], pause_s=0.5)
+    plan = plan_of(replace(setting_of(seed), data_centers=(4,), pause_s=0.5))
+    plan = replace(plan, tenants=plan.tenants[:2])
     fleet = SimFleet(World(seed), plan, parts())
-    first, *others = (fleet.hosts[control_plane.id] for control_plane in topology.control_planes)
+    first, *others = (fleet.hosts[control_plane.id] for control_plane in plan.topology.control_planes)
     for host in others:
         host.offset_s = first.offset_s
     fleet.start()

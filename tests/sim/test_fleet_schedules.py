@@ -11,15 +11,14 @@ from pathlib import Path
 import pytest
 
 from chaos.sim.run import SimResult, simulate
-from chaos.sim.worlds import parts, plan_of, schedule_of
+from chaos.sim.worlds import parts, schedule_of
 
 SEEDS = range(1, 81)
 REPEATED = 7
 
 
 def run(seed: int) -> SimResult:
-    plan = plan_of(seed)
-    return simulate(schedule_of(seed, plan.topology), plan, parts())
+    return simulate(schedule_of(seed), parts())
 
 
 @pytest.mark.parametrize("seed", SEEDS, ids=lambda seed: f"seed-{seed}")
