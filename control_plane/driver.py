@@ -293,8 +293,8 @@ class ControlPlaneDriver:
 
     def _own_beat(self) -> ConferView:
         now = self._clock.now()
-        beat, hears = self._election.beat(now, self.fleet_map.revision), self._roster.disputed(now)
-        return replace(beat, hears=hears) if hears else beat
+        beat = self._election.beat(now, self.fleet_map.revision)
+        return beat if beat.leads else replace(beat, misses=self._roster.missed(now))
 
     def _beat(self) -> None:
         beat = self._own_beat()

@@ -106,10 +106,11 @@ def _signs_of_life(dc: DcId, office: Office) -> Iterator[str]:
         for observer, sight in _sights(target, dc, office).items():
             if sight not in _MISSED:
                 yield f"{target} answers {observer}, or did a moment ago"
-    for peer, heard in _peers(office).items():
+    for peer, missed in _peers(office).items():
         if peer in planes:
             yield f"{peer} answers {office.me}"
-        yield from (f"{node} answers {peer}" for node in heard if dc_of(node) == dc)
+        else:
+            yield from (f"{node} answers {peer}, or did a moment ago" for node in nodes if node not in missed)
 
 
 def _sights(target: Target, dc: DcId, office: Office) -> Mapping[NodeId, Sight]:
@@ -120,9 +121,9 @@ def _sights(target: Target, dc: DcId, office: Office) -> Mapping[NodeId, Sight]:
 
 
 def _peers(office: Office) -> Mapping[Target, Sequence[NodeId]]:
-    """Say what the control planes hear that were heard lately themselves."""
+    """Say which nodes the control planes miss that were heard lately themselves."""
     since = office.clock.now() - SPOKE_TAKEOVERS * office.timers.takeover_s
-    return {peer: nodes for peer, (at, nodes) in office.roster.heard_elsewhere.items() if at >= since}
+    return {peer: nodes for peer, (at, nodes) in office.roster.missed_elsewhere.items() if at >= since}
 
 
 def _evidence(dc: DcId, office: Office) -> tuple[str, ...]:
@@ -130,8 +131,8 @@ def _evidence(dc: DcId, office: Office) -> tuple[str, ...]:
     spoke = _peers(office)
     lines = [f"{dc} is held lost: {'; '.join(evacuation.evidence)}"]
     for node in office.topology.nodes_in(dc):
-        missing = [str(observer) for observer in _sights(node.id, dc, office)]
-        lines.append(f"{', '.join([*missing, str(office.me)])} miss {node.id}")
+        missing = [*_sights(node.id, dc, office), *sorted(spoke), office.me]
+        lines.append(f"{', '.join(missing)} miss {node.id}")
     for plane in office.topology.control_planes:
         if plane.id not in spoke and plane.id != office.me:
             lines.append(f"{plane.id} is not heard: what it hears is not known")

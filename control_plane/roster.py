@@ -80,8 +80,8 @@ class Roster:
         """From when on observations are worth anything."""
         self.doubted: set[Target] = set()
         """Targets that somebody does not see alive."""
-        self.heard_elsewhere: dict[ControlPlaneId, tuple[float, tuple[NodeId, ...]]] = {}
-        """By control plane, when it last spoke here, and which nodes report to it although somebody misses them."""
+        self.missed_elsewhere: dict[ControlPlaneId, tuple[float, tuple[NodeId, ...]]] = {}
+        """By control plane, when it last spoke here, and which nodes it does not hear."""
 
     def registered(self, view: RegisterView, now: float) -> News:
         """Take a registration."""
@@ -124,13 +124,12 @@ class Roster:
             presence.broken_at = now
 
     def spoke(self, beat: ConferView, now: float) -> None:
-        """Take what another control plane hears."""
-        self.heard_elsewhere[beat.control_plane] = (now, beat.hears)
+        """Take what another control plane hears, and what it does not."""
+        self.missed_elsewhere[beat.control_plane] = (now, beat.misses)
 
-    def disputed(self, now: float) -> tuple[NodeId, ...]:
-        """List the nodes that report here although somebody misses them."""
-        doubted = self.doubted
-        return tuple(node for node in self.nodes if node in doubted and self.fresh(node, now)) if doubted else ()
+    def missed(self, now: float) -> tuple[NodeId, ...]:
+        """List the nodes that are not heard here."""
+        return tuple(node for node in self.nodes if self.own_sight(node, now) in (Sight.REFUSED, Sight.SILENT))
 
     def reset(self, now: float) -> None:
         """Discard what was observed, and start every silence anew: this process stood still.

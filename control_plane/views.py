@@ -138,8 +138,8 @@ class ConferView:
     leader_silent_ms: int
     """Since the sender last heard the leader of that term; 0 when it leads."""
     map: Revision = NO_REVISION
-    hears: tuple[NodeId, ...] = ()
-    """Nodes that report to the sender although somebody misses them."""
+    misses: tuple[NodeId, ...] = ()
+    """Nodes that the sender does not hear; a leader has no use for its own, and leaves them out."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -153,7 +153,7 @@ def confer_to_pb(view: ConferView, fleet: str) -> cp_pb.ConferRequest:
         leads=view.leads,
         leader_silent_ms=view.leader_silent_ms,
         map=revision_to_pb(view.map, fleet),
-        hears=view.hears,
+        misses=view.misses,
     )
 
 
@@ -165,7 +165,7 @@ def confer_from_pb(message: cp_pb.ConferRequest, fleet: str) -> ConferView:
         leads=message.leads,
         leader_silent_ms=message.leader_silent_ms,
         map=_revision(message.map, fleet) if message.HasField("map") else NO_REVISION,
-        hears=tuple(node_id(one) for one in message.hears),
+        misses=tuple(node_id(one) for one in message.misses),
     )
 
 
@@ -176,7 +176,7 @@ def confer_answer_to_pb(view: ConferView) -> cp_pb.ConferResponse:
         term=view.term,
         leads=view.leads,
         leader_silent_ms=view.leader_silent_ms,
-        hears=view.hears,
+        misses=view.misses,
     )
 
 
@@ -187,7 +187,7 @@ def confer_answer_from_pb(message: cp_pb.ConferResponse) -> ConferView:
         term=message.term,
         leads=message.leads,
         leader_silent_ms=message.leader_silent_ms,
-        hears=tuple(node_id(one) for one in message.hears),
+        misses=tuple(node_id(one) for one in message.misses),
     )
 
 

@@ -58,4 +58,4 @@ def test_a_heartbeat_survives_the_trip() -> None:
     message = confer_to_pb(BEAT, "small").SerializeToString()
     assert confer_from_pb(cp_pb.ConferRequest.FromString(message), "small") == BEAT
     answer = confer_answer_from_pb(confer_answer_to_pb(BEAT))
-    assert (answer.control_plane, answer.hears) == (BEAT.control_plane, BEAT.hears)
+    assert (answer.control_plane, answer.misses) == (BEAT.control_plane, BEAT.misses)

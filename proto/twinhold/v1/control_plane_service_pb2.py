@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from twinhold.v1 import assignment_pb2 as twinhold_dot_v1_dot_assignment__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'twinhold/v1/control_plane_service.proto\x12\x0btwinhold.v1\x1a\x1ctwinhold/v1/assignment.proto\"\x90\x01\n\rConferRequest\x12\x15\n\rcontrol_plane\x18\x01 \x01(\t\x12\x0c\n\x04term\x18\x02 \x01(\x04\x12\r\n\x05leads\x18\x03 \x01(\x08\x12\x18\n\x10leader_silent_ms\x18\x04 \x01(\r\x12\"\n\x03map\x18\x05 \x01(\x0b\x32\x15.twinhold.v1.Revision\x12\r\n\x05hears\x18\x06 \x03(\t\"m\n\x0e\x43onferResponse\x12\x15\n\rcontrol_plane\x18\x01 \x01(\t\x12\x0c\n\x04term\x18\x02 \x01(\x04\x12\r\n\x05leads\x18\x03 \x01(\x08\x12\x18\n\x10leader_silent_ms\x18\x04 \x01(\r\x12\r\n\x05hears\x18\x05 \x03(\t\"\x17\n\x15GetFleetStatusRequest\"\xa4\x03\n\x16GetFleetStatusResponse\x12\r\n\x05\x66leet\x18\x01 \x01(\t\x12\x15\n\rcontrol_plane\x18\x02 \x01(\t\x12\x0e\n\x06leader\x18\x03 \x01(\t\x12\x0c\n\x04term\x18\x04 \x01(\x04\x12\"\n\x03map\x18\x05 \x01(\x0b\x32\x15.twinhold.v1.Revision\x12&\n\x08problems\x18\x06 \x03(\x0b\x32\x14.twinhold.v1.Problem\x12\x13\n\x0bshards_sync\x18\x07 \x01(\r\x12\x13\n\x0bshards_solo\x18\x08 \x01(\r\x12\x13\n\x0bshards_down\x18\t \x01(\r\x12\x12\n\nnodes_live\x18\n \x01(\r\x12\r\n\x05nodes\x18\x0b \x01(\r\x12\x1b\n\x13\x63ontrol_planes_live\x18\x0c \x01(\r\x12\x16\n\x0e\x63ontrol_planes\x18\r \x01(\r\x12\x31\n\x0bgeographies\x18\x0e \x03(\x0b\x32\x1c.twinhold.v1.GeographyStatus\x12\x1a\n\x12operations_running\x18\x0f \x01(\r\x12\x14\n\x0c\x62rake_halted\x18\x10 \x01(\x08\"n\n\x0fGeographyStatus\x12\x11\n\tgeography\x18\x01 \x01(\t\x12\x19\n\x11survives_any_loss\x18\x02 \x01(\x08\x12\x18\n\x10worst_after_loss\x18\x03 \x01(\x01\x12\x13\n\x0bshards_solo\x18\x04 \x01(\r\"\xd2\x01\n\x07Problem\x12/\n\x08severity\x18\x01 \x01(\x0e\x32\x1d.twinhold.v1.Problem.Severity\x12\x0f\n\x07subject\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\x12\x10\n\x08since_ms\x18\x04 \x01(\x03\"b\n\x08Severity\x12\x18\n\x14SEVERITY_UNSPECIFIED\x10\x00\x12\x11\n\rSEVERITY_DOWN\x10\x01\x12\x14\n\x10SEVERITY_EXPOSED\x10\x02\x12\x13\n\x0fSEVERITY_NOTICE\x10\x03\";\n\x15ResumeFailoverRequest\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\"(\n\x16ResumeFailoverResponse\x12\x0e\n\x06\x63losed\x18\x01 \x03(\t2\x92\x02\n\x13\x43ontrolPlaneService\x12\x45\n\x06\x43onfer\x12\x1a.twinhold.v1.ConferRequest\x1a\x1b.twinhold.v1.ConferResponse(\x01\x30\x01\x12Y\n\x0eGetFleetStatus\x12\".twinhold.v1.GetFleetStatusRequest\x1a#.twinhold.v1.GetFleetStatusResponse\x12Y\n\x0eResumeFailover\x12\".twinhold.v1.ResumeFailoverRequest\x1a#.twinhold.v1.ResumeFailoverResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'twinhold/v1/control_plane_service.proto\x12\x0btwinhold.v1\x1a\x1ctwinhold/v1/assignment.proto\"\x91\x01\n\rConferRequest\x12\x15\n\rcontrol_plane\x18\x01 \x01(\t\x12\x0c\n\x04term\x18\x02 \x01(\x04\x12\r\n\x05leads\x18\x03 \x01(\x08\x12\x18\n\x10leader_silent_ms\x18\x04 \x01(\r\x12\"\n\x03map\x18\x05 \x01(\x0b\x32\x15.twinhold.v1.Revision\x12\x0e\n\x06misses\x18\x06 \x03(\t\"n\n\x0e\x43onferResponse\x12\x15\n\rcontrol_plane\x18\x01 \x01(\t\x12\x0c\n\x04term\x18\x02 \x01(\x04\x12\r\n\x05leads\x18\x03 \x01(\x08\x12\x18\n\x10leader_silent_ms\x18\x04 \x01(\r\x12\x0e\n\x06misses\x18\x05 \x03(\t\"\x17\n\x15GetFleetStatusRequest\"\xa4\x03\n\x16GetFleetStatusResponse\x12\r\n\x05\x66leet\x18\x01 \x01(\t\x12\x15\n\rcontrol_plane\x18\x02 \x01(\t\x12\x0e\n\x06leader\x18\x03 \x01(\t\x12\x0c\n\x04term\x18\x04 \x01(\x04\x12\"\n\x03map\x18\x05 \x01(\x0b\x32\x15.twinhold.v1.Revision\x12&\n\x08problems\x18\x06 \x03(\x0b\x32\x14.twinhold.v1.Problem\x12\x13\n\x0bshards_sync\x18\x07 \x01(\r\x12\x13\n\x0bshards_solo\x18\x08 \x01(\r\x12\x13\n\x0bshards_down\x18\t \x01(\r\x12\x12\n\nnodes_live\x18\n \x01(\r\x12\r\n\x05nodes\x18\x0b \x01(\r\x12\x1b\n\x13\x63ontrol_planes_live\x18\x0c \x01(\r\x12\x16\n\x0e\x63ontrol_planes\x18\r \x01(\r\x12\x31\n\x0bgeographies\x18\x0e \x03(\x0b\x32\x1c.twinhold.v1.GeographyStatus\x12\x1a\n\x12operations_running\x18\x0f \x01(\r\x12\x14\n\x0c\x62rake_halted\x18\x10 \x01(\x08\"n\n\x0fGeographyStatus\x12\x11\n\tgeography\x18\x01 \x01(\t\x12\x19\n\x11survives_any_loss\x18\x02 \x01(\x08\x12\x18\n\x10worst_after_loss\x18\x03 \x01(\x01\x12\x13\n\x0bshards_solo\x18\x04 \x01(\r\"\xd2\x01\n\x07Problem\x12/\n\x08severity\x18\x01 \x01(\x0e\x32\x1d.twinhold.v1.Problem.Severity\x12\x0f\n\x07subject\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\x12\x10\n\x08since_ms\x18\x04 \x01(\x03\"b\n\x08Severity\x12\x18\n\x14SEVERITY_UNSPECIFIED\x10\x00\x12\x11\n\rSEVERITY_DOWN\x10\x01\x12\x14\n\x10SEVERITY_EXPOSED\x10\x02\x12\x13\n\x0fSEVERITY_NOTICE\x10\x03\";\n\x15ResumeFailoverRequest\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\"(\n\x16ResumeFailoverResponse\x12\x0e\n\x06\x63losed\x18\x01 \x03(\t2\x92\x02\n\x13\x43ontrolPlaneService\x12\x45\n\x06\x43onfer\x12\x1a.twinhold.v1.ConferRequest\x1a\x1b.twinhold.v1.ConferResponse(\x01\x30\x01\x12Y\n\x0eGetFleetStatus\x12\".twinhold.v1.GetFleetStatusRequest\x1a#.twinhold.v1.GetFleetStatusResponse\x12Y\n\x0eResumeFailover\x12\".twinhold.v1.ResumeFailoverRequest\x1a#.twinhold.v1.ResumeFailoverResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,23 +33,23 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'twinhold.v1.control_plane_s
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_CONFERREQUEST']._serialized_start=87
-  _globals['_CONFERREQUEST']._serialized_end=231
-  _globals['_CONFERRESPONSE']._serialized_start=233
-  _globals['_CONFERRESPONSE']._serialized_end=342
-  _globals['_GETFLEETSTATUSREQUEST']._serialized_start=344
-  _globals['_GETFLEETSTATUSREQUEST']._serialized_end=367
-  _globals['_GETFLEETSTATUSRESPONSE']._serialized_start=370
-  _globals['_GETFLEETSTATUSRESPONSE']._serialized_end=790
-  _globals['_GEOGRAPHYSTATUS']._serialized_start=792
-  _globals['_GEOGRAPHYSTATUS']._serialized_end=902
-  _globals['_PROBLEM']._serialized_start=905
-  _globals['_PROBLEM']._serialized_end=1115
-  _globals['_PROBLEM_SEVERITY']._serialized_start=1017
-  _globals['_PROBLEM_SEVERITY']._serialized_end=1115
-  _globals['_RESUMEFAILOVERREQUEST']._serialized_start=1117
-  _globals['_RESUMEFAILOVERREQUEST']._serialized_end=1176
-  _globals['_RESUMEFAILOVERRESPONSE']._serialized_start=1178
-  _globals['_RESUMEFAILOVERRESPONSE']._serialized_end=1218
-  _globals['_CONTROLPLANESERVICE']._serialized_start=1221
-  _globals['_CONTROLPLANESERVICE']._serialized_end=1495
+  _globals['_CONFERREQUEST']._serialized_end=232
+  _globals['_CONFERRESPONSE']._serialized_start=234
+  _globals['_CONFERRESPONSE']._serialized_end=344
+  _globals['_GETFLEETSTATUSREQUEST']._serialized_start=346
+  _globals['_GETFLEETSTATUSREQUEST']._serialized_end=369
+  _globals['_GETFLEETSTATUSRESPONSE']._serialized_start=372
+  _globals['_GETFLEETSTATUSRESPONSE']._serialized_end=792
+  _globals['_GEOGRAPHYSTATUS']._serialized_start=794
+  _globals['_GEOGRAPHYSTATUS']._serialized_end=904
+  _globals['_PROBLEM']._serialized_start=907
+  _globals['_PROBLEM']._serialized_end=1117
+  _globals['_PROBLEM_SEVERITY']._serialized_start=1019
+  _globals['_PROBLEM_SEVERITY']._serialized_end=1117
+  _globals['_RESUMEFAILOVERREQUEST']._serialized_start=1119
+  _globals['_RESUMEFAILOVERREQUEST']._serialized_end=1178
+  _globals['_RESUMEFAILOVERRESPONSE']._serialized_start=1180
+  _globals['_RESUMEFAILOVERRESPONSE']._serialized_end=1220
+  _globals['_CONTROLPLANESERVICE']._serialized_start=1223
+  _globals['_CONTROLPLANESERVICE']._serialized_end=1497
 # @@protoc_insertion_point(module_scope)

@@ -31,7 +31,7 @@ class ConferRequest(_message.Message):
     LEADS_FIELD_NUMBER: _builtins.int
     LEADER_SILENT_MS_FIELD_NUMBER: _builtins.int
     MAP_FIELD_NUMBER: _builtins.int
-    HEARS_FIELD_NUMBER: _builtins.int
+    MISSES_FIELD_NUMBER: _builtins.int
     control_plane: _builtins.str
     """The sender."""
     term: _builtins.int
@@ -45,8 +45,8 @@ class ConferRequest(_message.Message):
         """The newest revision of the sender."""
 
     @_builtins.property
-    def hears(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Nodes that report to the sender although somebody misses them."""
+    def misses(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Nodes that the sender does not hear; a leader has no use for its own, and leaves them out."""
 
     def __init__(
         self,
@@ -56,11 +56,11 @@ class ConferRequest(_message.Message):
         leads: _builtins.bool = ...,
         leader_silent_ms: _builtins.int = ...,
         map: _assignment_pb2.Revision | None = ...,
-        hears: _abc.Iterable[_builtins.str] | None = ...,
+        misses: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["map", b"map"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["control_plane", b"control_plane", "hears", b"hears", "leader_silent_ms", b"leader_silent_ms", "leads", b"leads", "map", b"map", "term", b"term"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["control_plane", b"control_plane", "leader_silent_ms", b"leader_silent_ms", "leads", b"leads", "map", b"map", "misses", b"misses", "term", b"term"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -78,7 +78,7 @@ class ConferResponse(_message.Message):
     TERM_FIELD_NUMBER: _builtins.int
     LEADS_FIELD_NUMBER: _builtins.int
     LEADER_SILENT_MS_FIELD_NUMBER: _builtins.int
-    HEARS_FIELD_NUMBER: _builtins.int
+    MISSES_FIELD_NUMBER: _builtins.int
     control_plane: _builtins.str
     """The answerer."""
     term: _builtins.int
@@ -88,8 +88,8 @@ class ConferResponse(_message.Message):
     leader_silent_ms: _builtins.int
     """Milliseconds since the answerer last heard the leader of that term; 0 when it leads."""
     @_builtins.property
-    def hears(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Nodes that report to the answerer although somebody misses them."""
+    def misses(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Nodes that the answerer does not hear; a leader has no use for its own, and leaves them out."""
 
     def __init__(
         self,
@@ -98,11 +98,11 @@ class ConferResponse(_message.Message):
         term: _builtins.int = ...,
         leads: _builtins.bool = ...,
         leader_silent_ms: _builtins.int = ...,
-        hears: _abc.Iterable[_builtins.str] | None = ...,
+        misses: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["control_plane", b"control_plane", "hears", b"hears", "leader_silent_ms", b"leader_silent_ms", "leads", b"leads", "term", b"term"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["control_plane", b"control_plane", "leader_silent_ms", b"leader_silent_ms", "leads", b"leads", "misses", b"misses", "term", b"term"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
