@@ -287,6 +287,10 @@ class NodeDriver:
         self._touched = {view.shard for view in views.values() if view.learner is not None or _unsettled(view)}
         return changed
 
+    def copies(self) -> Sequence[CopyView]:
+        """List the copies as they stand; whoever reports misses nothing by it."""
+        return [holding.view() for holding in self._holdings.values()]
+
     def gone(self) -> Sequence[ShardId]:
         """List the shards whose copy is no longer held, since the last call."""
         gone, self._gone = self._gone, []
@@ -300,7 +304,7 @@ class NodeDriver:
 
     def stats(self) -> Mapping[str, float]:
         """Counters and gauges, by metric name."""
-        views = [holding.view() for holding in self._holdings.values()]
+        views = self.copies()
         return {
             "copies": len(views),
             "primaries": sum(view.role is Role.PRIMARY for view in views),
@@ -331,6 +335,8 @@ class NodeDriver:
                 self._waiting.pop(holding.shard, None)
 
     def _stepped(self) -> None:
+        for holding in self._holdings.values():
+            holding.pair.stepped(self._clock.now())
         for forget in self._forgetful:
             forget()
 

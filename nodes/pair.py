@@ -152,6 +152,11 @@ class Pair:
                 peer.mode, peer.ask = Mode.ASKED, p.number()
         return p.owner
 
+    def stepped(self, now: float) -> None:
+        """Restart every silence after a step of the clock: what a peer did not acknowledge meanwhile, nobody heard."""
+        for peer in self.state.peers.values():
+            peer.moved_at = max(peer.moved_at, now)
+
     def beat(self, now: float) -> Output[Action]:
         """Let time pass; tell the news only, when all is committed and no other time has come."""
         p = self.state

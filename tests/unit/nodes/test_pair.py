@@ -666,6 +666,18 @@ def test_after_a_jump_above_a_lease_nothing_is_answered_before_a_fresh_word_of_t
     assert b.pair.answers
 
 
+def test_a_step_of_the_clock_restarts_the_time_that_a_standby_has_for_its_next_acknowledgement() -> None:
+    b = serving(SYNC)
+    b.ties.heard = float("inf")
+    b.write()
+    woken_at = b.now + 5 * TIMERS.standby_silence_s
+    b.pair.stepped(woken_at)
+    b.wake(woken_at)
+    assert b.proposed() == []
+    b.wake(woken_at + 5 * TIMERS.standby_silence_s)
+    assert [p.change for p in b.proposed()] == [Evict()]
+
+
 def test_after_a_jump_a_solo_primary_waits_for_the_store() -> None:
     b = serving(SOLO)
     assert b.pair.thaw()
