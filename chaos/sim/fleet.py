@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from chaos.history import Line
+from chaos.sim.messages import SimMessage
 from chaos.sim.network import Network, Weather
 from chaos.sim.node import Parts, SimNode
 from chaos.sim.plane import SimPlane
@@ -16,7 +17,6 @@ from core.assignments import Assignment
 from core.names import ControlPlaneId, DcId, NodeId, TenantName
 from core.timers import Timers
 from core.topology import Topology, rtt_table_s
-from nodes.frames import Frame
 
 STORE_TRIP_S = 0.004
 STORE_LOST_RATIO = 0.01
@@ -48,7 +48,7 @@ class SimFleet:
         self.weather = Weather(
             delay_s=_delays(topology), break_ratio=plan.break_ratio, lost_call_ratio=plan.lost_call_ratio
         )
-        self.network: Network[Frame] = Network(world, self.hosts, self.weather)
+        self.network: Network[SimMessage] = Network(world, self.hosts, self.weather)
         self.vault = Vault(topology, host(world, "store", drift_ratio=0.0))
         self.store_reachable = True
         self.nodes: dict[NodeId, SimNode] = {}
@@ -131,7 +131,7 @@ class SimFleet:
 
     def _serves(self, assignment: Assignment) -> bool:
         node = self.nodes[assignment.primary.node].driver
-        views = [] if node is None else node.report(complete=True)
+        views = [] if node is None else node.copies()
         return any(view.shard == assignment.shard and view.serving for view in views)
 
     def _build(self, parts: Parts) -> None:
@@ -156,7 +156,6 @@ class SimFleet:
                 vault=self.vault,
                 weather=self._fate,
                 nodes=self.nodes,
-                planes=self.planes,
             )
 
     def _machine(self, name: str) -> SimNode | SimPlane:

@@ -1,11 +1,15 @@
 """The simulated network: streams that keep order or break, calls whose request or answer gets lost.
 
-No kinder than TCP under gRPC: a stream never loses one message in the middle, it breaks whole, and then both ends are
-told; a cut is silence; a frozen end is silence; a dead end refuses.
+No kinder than TCP under gRPC, and hardly less kind: a stream never loses one message in the middle. What a cut holds up
+arrives late, in order, once the cut is over, or the stream breaks whole, and then both ends are told; a frozen end is
+silence; a dead end refuses.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
+from functools import partial
+from itertools import product
+from math import log
 from typing import Generic, Protocol, TypeVar
 
 from chaos.sim.time import Host, World
@@ -14,10 +18,18 @@ Message = TypeVar("Message")
 Message_contra = TypeVar("Message_contra", contravariant=True)
 Answer = TypeVar("Answer")
 Name = str
+Pair = tuple[Name, Name]
 RECONNECT_S = (0.05, 0.5)
 """Jittered wait before a broken stream is opened again."""
 TAIL_RATIO = 0.002
 """How often a message takes much longer than the rest."""
+REFUSED_S = 0.12
+"""Connects that must be refused after a reset, before a peer is believed to be gone."""
+RESENT_S = 0.4
+"""When a cut is over, at most so long until what it held up is sent again."""
+GAVE_UP_RATIO = 0.5
+"""How many streams that a cut held something up on break when it is over, instead of catching up."""
+LATE_S = (0.05, 1.5)
 
 
 class End(Protocol[Message_contra]):
@@ -40,7 +52,7 @@ class End(Protocol[Message_contra]):
 class Weather:
     """What the network does to what passes; seconds and ratios."""
 
-    delay_s: Mapping[tuple[Name, Name], float] = field(default_factory=dict)
+    delay_s: Mapping[Pair, float] = field(default_factory=dict)
     """One way, per ordered pair of hosts; 0.2 ms where none is given."""
     jitter_s: float = 0.001
     tail_s: float = 0.3
@@ -48,6 +60,22 @@ class Weather:
     """How many messages break their stream instead of arriving."""
     lost_call_ratio: float = 0.0
     """How many calls lose their request, and how many their answer."""
+    late_ratio: float = 0.0
+    """How many of the messages that were on their way when their stream broke arrive all the same, after the next one
+    stands."""
+    clogs: dict[Pair, tuple[float, float]] = field(default_factory=dict)
+    """Ordered pairs whose delay grows: since when, and by how many seconds a second."""
+
+    def trip_s(self, source: Name, target: Name, now: float, draw: float) -> float:
+        """Say how long a message takes; ``draw`` is chance, in [0, 1): the higher, the longer."""
+        pair = (source, target)
+        trip_s = self.delay_s.get(pair, 0.0002) - self.jitter_s * log(1.0 - draw)
+        if draw > 1.0 - TAIL_RATIO:
+            trip_s += self.tail_s * (1.0 - draw) / TAIL_RATIO
+        if self.clogs and pair in self.clogs:
+            since, growth = self.clogs[pair]
+            trip_s += growth * (now - since)
+        return trip_s
 
 
 class Network(Generic[Message]):
@@ -56,30 +84,40 @@ class Network(Generic[Message]):
     def __init__(self, world: World, hosts: Mapping[Name, Host], weather: Weather) -> None:
         self._world, self._hosts, self.weather = world, hosts, weather
         self._ends: dict[Name, End[Message]] = {}
-        self._streams: dict[tuple[Name, Name], int] = {}
+        self._streams: dict[Pair, int] = {}
+        """By pair of names in order: the stream's number; 0: none stands."""
         self._last: dict[tuple[Name, Name, bool], float] = {}
-        self.cuts: set[tuple[Name, Name]] = set()
-        """Ordered pairs between which nothing arrives."""
+        self._held: dict[tuple[Name, Name, bool], list[Callable[[], None]]] = {}
+        """What a cut holds up, in order."""
+        self.cuts: set[Pair] = set()
+        """Ordered pairs between which nothing arrives; ``mend`` ends one."""
+        self.undialled: set[Pair] = set()
+        """Ordered pairs of which the first can open no connection to the second; what stands goes on."""
 
-    def plug(self, name: Name, end: End[Message], peers: tuple[Name, ...]) -> None:
+    def plug(self, name: Name, end: End[Message], peers: Collection[Name]) -> None:
         """Put a host's present life on the network, and open its streams."""
         self._ends[name] = end
         for peer in peers:
-            self._open(*sorted((name, peer)))
+            self._open(_pair(name, peer))
 
     def send(self, source: Name, target: Name, message: Message, *, bulk: bool = False) -> None:
         """Send on the stream, in order; lost when there is none."""
-        pair = (min(source, target), max(source, target))
-        stream = self._streams.get(pair, 0)
+        pair = (source, target) if source < target else (target, source)
+        stream = self._streams.get(pair)
         if not stream:
             return
-        if self._world.chance.random() < self.weather.break_ratio:
+        world, weather = self._world, self.weather
+        draw = world.chance.random()
+        if draw < weather.break_ratio:
             self._break(pair)
             return
         key = (source, target, bulk)
-        due = max(self._world.now + self._trip_s(source, target), self._last.get(key, 0.0))
+        due = world.now + weather.trip_s(source, target, world.now, draw)
+        last = self._last.get(key, 0.0)
+        if due < last:
+            due = last
         self._last[key] = due
-        self._world.at(due, lambda: self._arrive(source, target, stream, message))
+        world.at(due, partial(self._arrive, key, stream, message))
 
     def call(
         self,
@@ -94,61 +132,78 @@ class Network(Generic[Message]):
 
         ``done`` gets the answer, or None once it is certain that none will be waited for; then the effect is unknown.
         """
-        here, there = self._hosts[source], self._hosts[target]
-        answered = [False]
-
-        def finish(answer: Answer | None) -> None:
-            if not answered[0]:
-                answered[0] = True
-                done(answer)
-
-        def back(answer: Answer) -> None:
-            if not self._lost(target, source):
-                self._world.after(self._trip_s(target, source), here.guard(lambda: finish(answer)))
-
-        here.call_at(here.now() + deadline_s, lambda: finish(None))
-        if self._lost(source, target):
-            return
-        if not there.alive:
-            self._world.after(self._trip_s(source, target) * 2, here.guard(lambda: finish(None)))
-            return
-        self._world.after(self._trip_s(source, target), there.guard(lambda: ask(back)))
+        here = self._hosts[source]
+        deadline = self._world.now + deadline_s / here.rate
+        _Call(self, self._world, here, self._hosts[target], ask, done, deadline).leave()
 
     def gone(self, name: Name) -> None:
         """Tell every peer that a host's process died: its streams reset, and connects are refused."""
         self._ends.pop(name, None)
         for pair in sorted(self._streams):
             if name in pair and self._streams[pair]:
-                self._streams[pair] = 0
+                self._forget(pair)
                 peer = pair[0] if pair[1] == name else pair[1]
                 if (name, peer) not in self.cuts:
                     self._tell_down(peer, name, refused=True)
 
-    def mend(self) -> None:
-        """End every cut."""
-        self.cuts.clear()
+    def mend(self, cuts: Collection[Pair] | None = None) -> None:
+        """End cuts; None: every one. What they held up is sent again, or its stream breaks."""
+        over = sorted(self.cuts if cuts is None else self.cuts.intersection(cuts))
+        self.cuts.difference_update(over)
+        for (source, target), bulk in product(over, (False, True)):
+            held = self._held.pop((source, target, bulk), [])
+            if held and self._world.chance.random() < GAVE_UP_RATIO:
+                self._break(_pair(source, target))
+            elif held:
+                self._resend((source, target, bulk), held)
 
-    def _open(self, a: Name, b: Name) -> None:
-        reachable = (a, b) not in self.cuts and (b, a) not in self.cuts
-        both = all(self._hosts[x].alive and not self._hosts[x].frozen and x in self._ends for x in (a, b))
-        if self._streams.get((a, b)):
+    def reset(self, a: Name, b: Name) -> None:
+        """Break the stream between two hosts, if one stands."""
+        if self._streams.get(_pair(a, b)):
+            self._break(_pair(a, b))
+
+    def lost(self, source: Name, target: Name) -> bool:
+        """Say whether a call's request or answer gets lost on this way."""
+        if (source, target) in self.cuts or (source, target) in self.undialled:
+            return True
+        ratio = self.weather.lost_call_ratio
+        return ratio > 0.0 and self._world.chance.random() < ratio
+
+    def trip_s(self, source: Name, target: Name) -> float:
+        """Draw how long a message takes now."""
+        return self.weather.trip_s(source, target, self._world.now, self._world.chance.random())
+
+    def _open(self, pair: Pair) -> None:
+        if self._streams.get(pair) or not all(name in self._ends for name in pair):
             return
-        if not (reachable and both):
-            if all(x in self._ends for x in (a, b)):
-                self._world.after(self._world.chance.uniform(*RECONNECT_S), lambda: self._open(a, b))
+        if not (self._reachable(pair) and all(self._hosts[name].alive for name in pair)):
+            self._open_later(pair)
             return
-        self._streams[(a, b)] = self._world.chance.getrandbits(60) | 1
-        for name, peer in ((a, b), (b, a)):
+        self._streams[pair] = self._world.chance.getrandbits(60) | 1
+        for name, peer in (pair, pair[::-1]):
             self._on(name, lambda end, peer=peer: end.link_up(peer))  # type: ignore[misc]  # bound per turn
 
-    def _break(self, pair: tuple[Name, Name]) -> None:
-        self._streams[pair] = 0
+    def _reachable(self, pair: Pair) -> bool:
+        there, back = pair, pair[::-1]
+        cut = there in self.cuts or back in self.cuts or (there in self.undialled and back in self.undialled)
+        return not (cut or any(self._hosts[name].frozen for name in pair))
+
+    def _open_later(self, pair: Pair) -> None:
+        self._world.after(self._world.chance.uniform(*RECONNECT_S), lambda: self._open(pair))
+
+    def _break(self, pair: Pair) -> None:
+        self._forget(pair)
         for name, peer in (pair, pair[::-1]):
             self._tell_down(name, peer, refused=False)
-        self._world.after(self._world.chance.uniform(*RECONNECT_S), lambda: self._open(*pair))
+        self._open_later(pair)
+
+    def _forget(self, pair: Pair) -> None:
+        self._streams[pair] = 0
+        for (source, target), bulk in product((pair, pair[::-1]), (False, True)):
+            self._held.pop((source, target, bulk), None)
 
     def _tell_down(self, name: Name, peer: Name, *, refused: bool) -> None:
-        delay_s = self._trip_s(peer, name) + (0.12 if refused else 0.0)
+        delay_s = self.trip_s(peer, name) + (REFUSED_S if refused else 0.0)
 
         def tell() -> None:
             still = refused and self._hosts[peer].alive
@@ -159,18 +214,125 @@ class Network(Generic[Message]):
     def _on(self, name: Name, deed: Callable[[End[Message]], None]) -> None:
         end = self._ends.get(name)
         if end is not None:
-            self._hosts[name].guard(lambda: deed(end))()
+            self._hosts[name].run(lambda: deed(end))
 
-    def _arrive(self, source: Name, target: Name, stream: int, message: Message) -> None:
-        pair = (min(source, target), max(source, target))
-        if self._streams.get(pair) == stream and (source, target) not in self.cuts:
-            self._world.note(f"{source} -> {target} {type(message).__name__}")
-            self._on(target, lambda end: end.message(source, message))
+    def _arrive(self, key: tuple[Name, Name, bool], stream: int, message: Message) -> None:
+        source, target, _ = key
+        stands = self._streams.get((source, target) if source < target else (target, source))
+        if stands != stream:
+            self._arrive_late(source, target, message)
+        elif self.cuts and (source, target) in self.cuts:
+            self._held.setdefault(key, []).append(partial(self._arrive, key, stream, message))
+        else:
+            self._deliver(source, target, message)
 
-    def _lost(self, source: Name, target: Name) -> bool:
-        return (source, target) in self.cuts or self._world.chance.random() < self.weather.lost_call_ratio
+    def _arrive_late(self, source: Name, target: Name, message: Message) -> None:
+        ratio = self.weather.late_ratio
+        if ratio > 0.0 and self._world.chance.random() < ratio and (source, target) not in self.cuts:
+            late_s = self._world.chance.uniform(*LATE_S)
+            self._world.after(late_s, lambda: self._deliver(source, target, message))
 
-    def _trip_s(self, source: Name, target: Name) -> float:
-        chance, weather = self._world.chance, self.weather
-        tail = weather.tail_s * chance.random() if chance.random() < TAIL_RATIO else 0.0
-        return weather.delay_s.get((source, target), 0.0002) + chance.expovariate(1.0) * weather.jitter_s + tail
+    def _deliver(self, source: Name, target: Name, message: Message) -> None:
+        end = self._ends.get(target)
+        if end is None:
+            return
+        self._world.note(f"{source} -> {target} {message.__class__.__name__}")
+        there = self._hosts[target]
+        if there.frozen:
+            there.run(lambda: end.message(source, message))
+        elif there.alive:
+            end.message(source, message)
+
+    def _resend(self, key: tuple[Name, Name, bool], held: list[Callable[[], None]]) -> None:
+        due = max(self._world.now + self._world.chance.uniform(0.0, RESENT_S), self._last.get(key, 0.0))
+        self._last[key] = due
+        for arrive in held:
+            self._world.at(due, arrive)
+
+
+class _Call(Generic[Message, Answer]):
+    """One call on its way. A timer for its deadline is set only once nothing else is certain to end it in time."""
+
+    __slots__ = (
+        "_ask",
+        "_deadline",
+        "_done",
+        "_ends",
+        "_here",
+        "_here_life",
+        "_network",
+        "_there",
+        "_there_life",
+        "_timed",
+        "_world",
+    )
+
+    def __init__(
+        self,
+        network: Network[Message],
+        world: World,
+        here: Host,
+        there: Host,
+        ask: Callable[[Callable[[Answer], None]], None],
+        done: Callable[[Answer | None], None],
+        deadline: float,
+    ) -> None:
+        self._network, self._world = network, world
+        self._here, self._here_life = here, here.life
+        self._there, self._there_life = there, there.life
+        self._ask, self._done, self._deadline = ask, done, deadline
+        self._ends = self._timed = False
+
+    def leave(self) -> None:
+        """Set out."""
+        source, target = self._here.name, self._there.name
+        if self._network.lost(source, target):
+            self._wait()
+        else:
+            self._world.at(self._world.now + self._network.trip_s(source, target), self._arrive)
+
+    def _arrive(self) -> None:
+        """Run there; a process that is gone, or another one by now, resets the connection."""
+        there = self._there
+        if not there.alive or there.life != self._there_life:
+            self._leave_back(None)
+        elif there.frozen:
+            self._wait()
+            there.run(self._run)
+        else:
+            self._run()
+            if not self._ends:
+                self._wait()
+
+    def _run(self) -> None:
+        self._ask(self._back)
+
+    def _back(self, answer: Answer) -> None:
+        if self._network.lost(self._there.name, self._here.name):
+            self._wait()
+        else:
+            self._leave_back(answer)
+
+    def _leave_back(self, answer: Answer | None) -> None:
+        at = self._world.now + self._network.trip_s(self._there.name, self._here.name)
+        if at < self._deadline:
+            self._ends = True
+            self._world.at(at, partial(self._finish, answer), self._here, self._here_life)
+        else:
+            self._wait()
+
+    def _wait(self) -> None:
+        if not self._timed:
+            self._timed = True
+            self._world.at(self._deadline, self._give_up, self._here, self._here_life)
+
+    def _give_up(self) -> None:
+        if not self._ends:
+            self._finish(None)
+
+    def _finish(self, answer: Answer | None) -> None:
+        self._done(answer)
+
+
+def _pair(a: Name, b: Name) -> Pair:
+    return (a, b) if a < b else (b, a)

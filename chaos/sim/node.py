@@ -1,34 +1,37 @@
-"""One simulated node: the production driver, journal logic and observers, on a simulated host."""
+"""One simulated node: the production driver, journal logic, observers and report book, on a simulated host."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TypeAlias, assert_never
 
+from chaos.sim.maps import MapFollower
+from chaos.sim.messages import Age, Led, Register, Report, Sign, SimMessage, Step, Whole
 from chaos.sim.network import Network
 from chaos.sim.time import Host
 from control_plane import views as cp
 from control_plane.driver import ControlPlaneDriver
 from control_plane.ports import Unknown
-from core.assignments import Assignment, Fence
-from core.errors import NotLeaderError, PositionGoneError, TwinholdError
+from core.assignments import Assignment
+from core.errors import NotLeaderError, TwinholdError
 from core.fleet_map import Delta, FleetMap, Revision
 from core.names import ControlPlaneId, NodeId, ShardId, TenantName
 from core.rhythm import Rhythm
 from core.timers import Timers
 from core.topology import Topology
 from nodes import control_port as port
-from nodes import views as nv
 from nodes.app_table import AppTable
 from nodes.driver import NodeDriver
 from nodes.frames import Frame
+from nodes.io.report_book import Page, ReportBook
+from nodes.io.reporter import FOLLOWER_BEATS
 from nodes.memory_journal import MemoryDisk, MemoryJournal
-from nodes.observers import targets_of
+from nodes.observers import observers_of, targets_of
 from nodes.pair_rules import Rules
 from nodes.retries import USUAL_WINDOW
-from nodes.sighting import Sight, Sighting, judged
+from nodes.sighting import QUIET_BEATS, Sighting
 
-Told: TypeAlias = tuple[cp.LeaderView, FleetMap | None]
 Found: TypeAlias = Mapping[ShardId, Assignment] | Unknown
+Watcher: TypeAlias = Callable[[Assignment], None]
 CALL_S = 1.0
 """How long a node waits for the control plane before an outcome is unknown."""
 FSYNC_MEAN_S = 0.002
@@ -54,7 +57,7 @@ class SimNode:
         *,
         topology: Topology,
         timers: Timers,
-        network: Network[Frame],
+        network: Network[SimMessage],
         parts: Parts,
         planes: Callable[[], Mapping[ControlPlaneId, ControlPlaneDriver]],
     ) -> None:
@@ -69,43 +72,38 @@ class SimNode:
         self.disk = MemoryDisk(f"disk-{node}")
         self.driver: NodeDriver | None = None
         self.journal: MemoryJournal | None = None
-        self._map = FleetMap(topology)
-        self._seen: dict[NodeId | ControlPlaneId, Sighting] = {}
-        self._leader: tuple[int, ControlPlaneId | None] = (0, None)
-        self._process = 0
-        self._sequence = 0
+        self._observers = observers_of(topology.node(node), topology)
+        self._targets = targets_of(node, topology)
+        self._plane_ids = [plane.id for plane in topology.control_planes]
+        self._peers = [other.id for other in topology.nodes if other.id != node]
 
     def start(self) -> None:
         """Begin a life of the process."""
-        world = self.host.world
-        self._process = world.chance.getrandbits(40)
-        self._sequence, self._leader = 0, (0, None)
         journal = self.journal = MemoryJournal(self.disk, self._fsync)
-        driver = self.driver = NodeDriver(
-            topology=self._topology,
-            node=self.node,
-            timers=self._timers,
-            rhythm=Rhythm(self._timers.heartbeat_s),
-            clock=self.host,
-            spawn=self.host,
-            rng=world.chance,
-            journal=journal,
-            links=_Links(self._network, self.node),
-            apps=self._parts.apps,
-            window=USUAL_WINDOW,
-            control=self,
-            tell=lambda event, facts: world.note(f"{self.node} {event} {sorted(facts.items())}"),
-            rules=self._parts.rules,
-            snapshot_entries=SNAPSHOT_ENTRIES,
-        )
+        driver = self.driver = self._driver(journal)
         driver.follow_steps(self._forget)
         driver.start()
-        self._map = FleetMap(self._topology)
         now = self.host.now()
-        self._seen = {target: Sighting(now) for target in targets_of(self.node, self._topology)}
-        self._seen |= {plane.id: Sighting(now) for plane in self._topology.control_planes}
-        self._network.plug(self.node, self, tuple(n.id for n in self._topology.nodes if n.id != self.node))
-        self._register()
+        self.fleet_map = FleetMap(self._topology)
+        self._feed = MapFollower(self, self._send, self.host.now)
+        self._watchers: dict[TenantName, Watcher] = {}
+        self._leader: tuple[int, ControlPlaneId | None] = (0, None)
+        self._beats = 0
+        self._standing: dict[ControlPlaneId, int] = {}
+        """Control planes to which a stream of reports stands, and at which beat it began."""
+        self._seen: dict[NodeId | ControlPlaneId, Sighting] = {target: Sighting(now) for target in self._targets}
+        self._seen |= {plane: Sighting(now, beats=FOLLOWER_BEATS) for plane in self._plane_ids}
+        self._book = ReportBook(
+            self.node,
+            disk_id=self.disk.disk_id,
+            process_id=self.host.world.chance.getrandbits(40),
+            driver=driver,
+            timers=self._timers,
+            clock=self.host,
+            fleet=self._topology.fleet,
+        )
+        self._pages: dict[ControlPlaneId, Page] = {plane: self._book.page() for plane in self._plane_ids}
+        self._network.plug(self.node, self, [*self._peers, *self._plane_ids])
         self._beat()
 
     def crash(self) -> None:
@@ -117,22 +115,43 @@ class SimNode:
         self.host.crash()
         self._network.gone(self.node)
 
-    # The network's end of the stream.
+    # The network's end of the streams.
 
-    def message(self, peer: str, message: Frame) -> None:
-        """Take a frame."""
-        self._turn().message(NodeId(peer), message)
+    def message(self, peer: str, message: SimMessage) -> None:
+        """Take what comes on a stream."""
+        driver = self._turn()
+        match message:
+            case Frame():
+                driver.message(NodeId(peer), message)
+            case Sign():
+                if peer in self._seen:
+                    self._seen[NodeId(peer)].heard(self.host.now())
+            case Led(leader):
+                self._led(ControlPlaneId(peer), leader)
+            case Whole() | Step() | Age():
+                self._feed.take(peer, message)
+            case _:
+                raise AssertionError(f"{peer} says to a node {message}")
 
     def link_up(self, peer: str) -> None:
-        """Learn that the stream is open."""
-        self._turn().link_up(NodeId(peer))
+        """Learn that a stream is open."""
+        driver = self._turn()
+        if peer in self._pages:
+            self._begin_reports(ControlPlaneId(peer))
+        else:
+            driver.link_up(NodeId(peer))
 
     def link_down(self, peer: str, refused: bool) -> None:
-        """Learn that it broke."""
+        """Learn that one broke."""
+        driver = self._turn()
         seen = self._seen.get(NodeId(peer))
         if seen is not None and refused:
             seen.gone()
-        self._turn().link_down(NodeId(peer), refused)
+        if peer in self._pages:
+            self._standing.pop(ControlPlaneId(peer), None)
+            self._choose_feed()
+        else:
+            driver.link_down(NodeId(peer), refused)
 
     # The port Control.
 
@@ -175,37 +194,54 @@ class SimNode:
 
         self._call_leader(ask, finish)
 
-    # The map, as the leader's feed brings it.
+    # The map, and who follows it here.
 
     def map_replaced(
         self, revision: Revision, assignments: Iterable[Assignment], overrides: Mapping[TenantName, ShardId]
-    ) -> bool:
-        """Take a snapshot; an older one changes nothing."""
+    ) -> None:
+        """Take a snapshot; raises MalformedError for one that is worse."""
         held = list(assignments)
-        if revision > self._map.revision and held:
-            self._map.replace_all(revision, held, overrides)
-            self._turn().map_changed(held, overrides)
-        return True
+        self.fleet_map.replace_all(revision, held, overrides)
+        self._turn().map_changed(held, overrides)
+        self._tell_watchers(held)
 
-    def map_stepped(self, delta: Delta) -> bool:
-        """Take a step; False: a snapshot is needed."""
-        if delta.revision <= self._map.revision:
-            return True
-        try:
-            self._map.apply(delta)
-        except PositionGoneError:
-            return False
+    def map_stepped(self, delta: Delta) -> None:
+        """Take a step; raises PositionGoneError when a snapshot is needed."""
+        self.fleet_map.apply(delta)
         self._turn().map_changed(delta.changed)
-        return True
+        self._tell_watchers(delta.changed)
 
-    def locate(self, tenant: TenantName) -> Assignment | None:
-        """Say who holds a tenant, as far as this node's map goes."""
-        try:
-            return self._map.locate(tenant) if self.driver is not None else None
-        except TwinholdError:
-            return None
+    def watch(self, tenant: TenantName, watcher: Watcher) -> Assignment | None:
+        """Say who holds a tenant, as far as this node's map goes, and tell each change from now on."""
+        self._watchers[tenant] = watcher
+        return self._locate(tenant)
+
+    def unwatch(self, tenant: TenantName) -> None:
+        """Tell no more."""
+        if self.driver is not None:
+            self._watchers.pop(tenant, None)
 
     # Inside.
+
+    def _driver(self, journal: MemoryJournal) -> NodeDriver:
+        world = self.host.world
+        return NodeDriver(
+            topology=self._topology,
+            node=self.node,
+            timers=self._timers,
+            rhythm=Rhythm(self._timers.heartbeat_s),
+            clock=self.host,
+            spawn=self.host,
+            rng=world.chance,
+            journal=journal,
+            links=_Links(self._network, self.node),
+            apps=self._parts.apps,
+            window=USUAL_WINDOW,
+            control=self,
+            tell=lambda event, facts: world.note(f"{self.node} {event} {sorted(facts.items())}"),
+            rules=self._parts.rules,
+            snapshot_entries=SNAPSHOT_ENTRIES,
+        )
 
     def _turn(self) -> NodeDriver:
         """Compare the clock between turns, as every driver's host does, before anything else."""
@@ -220,17 +256,18 @@ class SimNode:
             seen.forget(self.host.now())
 
     def _fsync(self, callback: Callable[[], None]) -> None:
-        delay_s = self.host.world.chance.expovariate(1 / FSYNC_MEAN_S)
-        self.host.world.after(delay_s, self.host.guard(callback))
+        self.host.after(self.host.world.chance.expovariate(1 / FSYNC_MEAN_S), callback)
+
+    def _send(self, peer: str, message: SimMessage) -> None:
+        self._network.send(self.node, peer, message)
 
     def _call_leader(
         self, ask: Callable[[ControlPlaneDriver, Callable[..., None]], None], done: Callable[..., None]
     ) -> None:
-        planes = self._planes()
-        leader = self._leader[1] or self.host.world.chance.choice([p.id for p in self._topology.control_planes])
+        leader = self._leader[1] or self.host.world.chance.choice(self._plane_ids)
 
         def there(back: Callable[[object], None]) -> None:
-            plane = planes.get(leader)
+            plane = self._planes().get(leader)
             if plane is None:
                 back(None)
             else:
@@ -238,98 +275,79 @@ class SimNode:
 
         self._network.call(self.node, leader, there, done, deadline_s=CALL_S)
 
-    def _register(self) -> None:
-        view = cp.RegisterView(self.node, "", self.disk.disk_id, self._highest(), 1, self._process)
-        for plane in self._topology.control_planes:
-            self._to_plane(plane.id, lambda driver: driver.registered(view))
-
     def _beat(self) -> None:
+        """Show the observers that this node lives, and report: to the leader every second time, to others less."""
         self.host.call_at(self.host.now() + self._timers.probe_s, self._beat)
-        driver = self._turn()
-        self._sequence += 1
-        view = cp.ReportView(
-            self.node, self.disk.disk_id, self._process, self._sequence, True, self._observed(driver),
-            tuple(_copy_view(view) for view in driver.report(complete=True)), tuple(driver.gone()), 0.1, 0,
-            self._highest(), self._map.revision,
-        )  # fmt: skip
-        for plane in self._topology.control_planes:
-            self._to_plane(plane.id, lambda driver: driver.reported(view))
-        for target in targets_of(self.node, self._topology):
-            self._probe(target)
+        self._turn()
+        self._beats += 1
+        if self._beats % QUIET_BEATS == 0:
+            for observer in self._observers:
+                self._network.send(self.node, observer, Sign())
+        self._report(self._standing)
+        if self._feed.silent() or self._feed.source is None:
+            self._choose_feed()
 
-    def _to_plane(self, plane: ControlPlaneId, tell: Callable[[ControlPlaneDriver], cp.LeaderView]) -> None:
-        """Tell a control plane something; it answers who leads, and its map where ours is behind."""
-        planes, held = self._planes(), self._map.revision
+    def _begin_reports(self, plane: ControlPlaneId) -> None:
+        self._standing[plane] = self._beats
+        self._pages[plane].restart()
+        book = self._book
+        self._send(plane, Register(cp.RegisterView(self.node, "", book.disk_id, book.highest, 1, book.process_id)))
+        self._report([plane])
+        if self._feed.source is None or plane == self._leader[1]:
+            self._choose_feed()
 
-        def there(back: Callable[[Told | None], None]) -> None:
-            driver = planes.get(plane)
-            back(None if driver is None else (tell(driver), newer_map(driver.fleet_map, held)))
+    def _report(self, planes: Iterable[ControlPlaneId]) -> None:
+        """Write the reports that are due, or bring what can't wait."""
+        book, leader = self._book, self._leader[1]
+        book.collect()
+        book.look(self._seen.items())
+        for plane in planes:
+            page = self._pages[plane]
+            quiet = QUIET_BEATS if plane == leader else FOLLOWER_BEATS
+            due = (self._beats - self._standing[plane]) % quiet == 0
+            if due or book.stirred(page, leads=leader in (None, plane)):
+                self._send(plane, Report(book.compose(page, self.fleet_map.revision)))
 
-        def heard(answer: Told | None) -> None:
-            if answer is None:
-                return
-            told, news = answer
-            self._seen[plane].heard(self.host.now())
-            if told.leader is not None and told.term >= self._leader[0]:
-                self._leader = (told.term, told.leader)
-            if news is not None:
-                self.map_replaced(news.revision, news.shards.values(), news.overrides)
+    def _led(self, plane: ControlPlaneId, told: cp.LeaderView) -> None:
+        """Take an answer to reports: a sign of life, and who leads."""
+        self._seen[plane].heard(self.host.now())
+        if told.leader is not None and told.term >= self._leader[0] and (told.term, told.leader) != self._leader:
+            self._leader = (told.term, told.leader)
+            self._choose_feed()
 
-        self._network.call(self.node, plane, there, heard, deadline_s=CALL_S)
+    def _choose_feed(self) -> None:
+        """Watch the leader's map, or anybody's while it can't be reached or has been silent."""
+        leader, feed = self._leader[1], self._feed
+        silent = feed.silent()
+        usable = [plane for plane in self._standing if not (silent and plane == feed.source)]
+        if leader in usable:
+            feed.follow(leader)
+        elif feed.source not in usable:
+            feed.follow(self.host.world.chance.choice(usable) if usable else None)
+        if silent:
+            feed.again()
 
-    def _probe(self, target: NodeId) -> None:
-        def heard(answer: bool | None) -> None:
-            if answer:
-                self._seen[target].heard(self.host.now())
+    def _locate(self, tenant: TenantName) -> Assignment | None:
+        try:
+            return self.fleet_map.locate(tenant)
+        except TwinholdError:
+            return None
 
-        self._network.call(self.node, target, lambda back: back(True), heard, deadline_s=CALL_S)
-
-    def _observed(self, driver: NodeDriver) -> tuple[cp.Observation, ...]:
-        now = self.host.now()
-        found = {
-            target: cp.Observation(target, _sight(seen.sight(now, self._timers)), _ms(now - seen.heard_at), False)
-            for target, seen in self._seen.items()
-        }
-        for one in driver.observations():
-            silent_s = now - one.heard_at
-            sight = judged(silent_s, refused=one.refused, beat_s=self._timers.heartbeat_s, timers=self._timers)
-            found[one.node] = cp.Observation(one.node, _sight(sight), _ms(silent_s), True)
-        return tuple(found.values())
-
-    def _highest(self) -> Fence:
-        fences = [view.fence for view in self.driver.report(complete=True)] if self.driver is not None else []
-        return max(fences, default=Fence(0, 0))
+    def _tell_watchers(self, changed: Iterable[Assignment]) -> None:
+        shards = {assignment.shard for assignment in changed}
+        for tenant, watcher in self._watchers.items():
+            found = self._locate(tenant)
+            if found is not None and found.shard in shards:
+                watcher(found)
 
 
 @dataclass(frozen=True, slots=True)
 class _Links:
-    network: Network[Frame]
+    network: Network[SimMessage]
     node: NodeId
 
     def send(self, peer: NodeId, message: Frame, *, bulk: bool = False) -> None:
         self.network.send(self.node, peer, message, bulk=bulk)
-
-
-def newer_map(held: FleetMap, than: Revision) -> FleetMap | None:
-    """Copy a map out, if it is newer; None: it is not."""
-    if held.revision <= than or not held.shards:
-        return None
-    return FleetMap(held.topology, held.revision, dict(held.shards), dict(held.overrides))
-
-
-def _ms(silent_s: float) -> int:
-    return int(max(0.0, silent_s) * 1000)
-
-
-def _sight(sight: Sight) -> cp.Sight:
-    return cp.Sight[sight.value]
-
-
-def _copy_view(v: nv.CopyView) -> cp.CopyView:
-    return cp.CopyView(
-        v.shard, v.copy_id, v.fence, cp.Role[v.role.value], v.last_lsn, v.commit_lsn, v.learner, v.learner_lag,
-        v.complaint, v.writes_per_s, v.orphaned, v.serving, decided=v.decided,
-    )  # fmt: skip
 
 
 def _answer(answer: cp.ProposalAnswer) -> port.ProposalAnswer:
@@ -340,3 +358,5 @@ def _answer(answer: cp.ProposalAnswer) -> port.ProposalAnswer:
             return port.ProposalRefused(current, reason)
         case cp.ProposalUnknown(cause):
             return port.ProposalUnknown(cause)
+        case _:
+            assert_never(answer)

@@ -1,14 +1,31 @@
 """One simulated control plane: the production driver over the in-memory store, on a simulated host."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
+from chaos.sim.maps import AGE_EVERY_S, MapFollower, MapSource
+from chaos.sim.messages import (
+    Age,
+    Confer,
+    Conferred,
+    Led,
+    Register,
+    Report,
+    SimMessage,
+    Step,
+    Unwatch,
+    Watch,
+    Whole,
+)
 from chaos.sim.network import Network
 from chaos.sim.node import SimNode
 from chaos.sim.time import Host
 from control_plane.driver import ControlPlaneDriver
+from control_plane.io.node_wire import report_from_pb
 from control_plane.memory_store import MemoryLock, MemoryStore, Vault, Weather
 from control_plane.views import (
     ConferView,
+    LeaderView,
     PrepareResult,
     PrepareShard,
     TransferOrder,
@@ -16,15 +33,29 @@ from control_plane.views import (
     Unreached,
 )
 from core.errors import TwinholdError
-from core.fleet_map import Delta
+from core.fleet_map import Revision
 from core.names import ControlPlaneId, NodeId
 from core.timers import Timers
 from core.topology import Topology
+from core.wire import report_brings_news
 from nodes import views as nv
-from nodes.frames import Frame
+from twinhold.v1 import node_service_pb2 as pb
 
 CALL_S = 0.5
 STORE_S = 0.5
+QUIET_PROBES = 2.6
+"""Reports without news are answered so often, in probe intervals."""
+
+
+@dataclass(slots=True)
+class _Stream:
+    """One node's reports, and what it was told last."""
+
+    fresh: bool = True
+    """Nothing has been heard on it."""
+    leader: LeaderView | None = None
+    revision: Revision | None = None
+    told_at: float = 0.0
 
 
 class SimPlane:
@@ -37,17 +68,16 @@ class SimPlane:
         *,
         topology: Topology,
         timers: Timers,
-        network: Network[Frame],
+        network: Network[SimMessage],
         vault: Vault,
         weather: Weather,
         nodes: Mapping[NodeId, SimNode],
-        planes: Mapping[ControlPlaneId, "SimPlane"],
     ) -> None:
         self.plane, self.host = plane, host
         self._topology, self._timers, self._network = topology, timers, network
-        self._vault, self._weather, self._nodes, self._planes = vault, weather, nodes, planes
+        self._vault, self._weather, self._nodes = vault, weather, nodes
         self.driver: ControlPlaneDriver | None = None
-        self._last_turn = 0.0
+        self._peers = [other.id for other in topology.control_planes if other.id != plane]
 
     def start(self) -> None:
         """Begin a life of the process."""
@@ -64,15 +94,74 @@ class SimPlane:
             peers=self,
             tell=lambda event, facts: world.note(f"{self.plane} {event} {sorted(facts.items())}"),
         )
-        driver.follow_map(self)
-        self._last_turn = self.host.now()
+        self._streams: dict[NodeId, _Stream] = {}
+        self._fresh: set[ControlPlaneId] = set()
+        """Peers to which a stream stands on which no heartbeat has come yet."""
+        self._up: set[ControlPlaneId] = set()
+        self._unsaid: dict[ControlPlaneId, ConferView] = {}
+        """The last heartbeat that found no stream; the next one begins with it."""
+        self._source = MapSource(driver.fleet_map, self._send)
+        self._relay = MapFollower(driver, self._send, self.host.now)
+        driver.follow_map(self._source)
+        driver.follow_leader(self._led)
+        self.host.woke = driver.jumped
         driver.start()
-        self._tick()
+        self._network.plug(self.plane, self, [*self._peers, *self._nodes])
+        self._tell_age()
 
     def crash(self) -> None:
         """End it."""
         self.driver = None
         self.host.crash()
+        self._network.gone(self.plane)
+
+    # The network's end of the streams.
+
+    def message(self, peer: str, message: SimMessage) -> None:
+        """Take what comes on a stream."""
+        driver = self._living()
+        match message:
+            case Report(report):
+                self._reported(NodeId(peer), report)
+            case Confer(view):
+                self._conferred(ControlPlaneId(peer), view)
+            case Conferred(view):
+                driver.conferred(view)
+            case Register(view):
+                driver.registered(view)
+                self._tell(NodeId(peer))
+            case Watch(since):
+                self._source.watch(peer, since)
+            case Unwatch():
+                self._source.forget(peer)
+            case Whole() | Step() | Age():
+                self._relay.take(peer, message)
+            case _:
+                raise AssertionError(f"{peer} says to a control plane {message}")
+
+    def link_up(self, peer: str) -> None:
+        """Learn that a stream is open."""
+        if peer in self._nodes:
+            self._streams[NodeId(peer)] = _Stream()
+            return
+        other = ControlPlaneId(peer)
+        self._up.add(other)
+        self._fresh.add(other)
+        if other in self._unsaid:
+            self._send(other, Confer(self._unsaid.pop(other)))
+        if other == self._relay.source:
+            self._relay.again()
+
+    def link_down(self, peer: str, refused: bool) -> None:
+        """Learn that one broke."""
+        driver = self._living()
+        self._source.forget(peer)
+        if peer in self._nodes:
+            if self._streams.pop(NodeId(peer), None) is not None:
+                driver.report_broken(NodeId(peer))
+        else:
+            self._up.discard(ControlPlaneId(peer))
+            driver.peer_down(ControlPlaneId(peer), refused)
 
     # The port Nodes.
 
@@ -132,101 +221,55 @@ class SimPlane:
 
     def confer(self, peer: ControlPlaneId, beat: ConferView) -> None:
         """Send a heartbeat to another control plane."""
-        other = self._planes[peer]
+        if peer in self._up:
+            self._send(peer, Confer(beat))
+        else:
+            self._unsaid[peer] = beat
 
-        def there(back: Callable[[ConferView | None], None]) -> None:
-            back(None if other.driver is None else other.driver.confer(beat, first=False))
+    # Inside.
 
-        def finish(answer: ConferView | None) -> None:
-            if self.driver is None:
-                return
-            if answer is not None:
-                self.driver.conferred(answer)
-            elif not other.host.alive:
-                self.driver.peer_down(peer, refused=True)
+    def _living(self) -> ControlPlaneDriver:
+        assert self.driver is not None, f"{self.plane} is called while it does not live"
+        return self.driver
 
-        self._network.call(self.plane, peer, there, finish, deadline_s=CALL_S)
+    def _send(self, peer: str, message: SimMessage) -> None:
+        self._network.send(self.plane, peer, message)
 
-    # The map's sink: to every node and follower.
+    def _conferred(self, peer: ControlPlaneId, view: ConferView) -> None:
+        first = peer in self._fresh
+        self._fresh.discard(peer)
+        answer = self._living().confer(view, first=first)
+        if answer is not None:
+            self._send(peer, Conferred(answer))
 
-    def replaced(self) -> None:
-        """Send the whole map to everybody, if this control plane leads."""
-        for node in self._nodes.values():
-            self._send_snapshot(node)
-        for plane in self._followers():
-            self._send_snapshot_to_plane(plane)
-
-    def stepped(self, delta: Delta) -> None:
-        """Send a step of the map to everybody, if this control plane leads."""
-        if not self._leads():
+    def _reported(self, node: NodeId, report: pb.ReportRequest) -> None:
+        """Take a report; most bring nothing new, and of those not every one is answered."""
+        driver, stream = self._living(), self._streams.get(node)
+        if stream is None:
             return
-        for node in self._nodes.values():
-            self._send_step(node, delta)
-        for plane in self._followers():
-            self._send_step_to_plane(plane, delta)
+        if stream.fresh or report_brings_news(report):
+            stream.fresh = False
+            leader = driver.reported(report_from_pb(report, self._topology.fleet))
+        else:
+            leader = driver.still(node, report.loop_lag_ms, trip_s=0.0)
+        told = leader is stream.leader and driver.fleet_map.revision is stream.revision
+        if not told or self.host.now() - stream.told_at >= QUIET_PROBES * self._timers.probe_s:
+            self._tell(node)
 
-    def _leads(self) -> bool:
-        return self.driver is not None and self.driver.leader().leader == self.plane
+    def _tell(self, node: NodeId) -> None:
+        driver, stream = self._living(), self._streams.get(node)
+        if stream is not None:
+            stream.leader, stream.revision, stream.told_at = driver.leader(), driver.fleet_map.revision, self.host.now()
+            self._send(node, Led(stream.leader))
 
-    def _followers(self) -> list["SimPlane"]:
-        return [plane for plane in self._planes.values() if plane is not self] if self._leads() else []
+    def _led(self, now: LeaderView) -> None:
+        """Keep the relay on whoever leads, and tell the nodes at once."""
+        self._relay.follow(None if now.leader == self.plane else now.leader)
+        for node in self._streams:
+            self._tell(node)
 
-    def _send_snapshot(self, node: SimNode) -> None:
-        driver = self.driver
-        if driver is None or not self._leads():
-            return
-        known = driver.fleet_map
-        revision, held, overrides = known.revision, list(known.shards.values()), dict(known.overrides)
-
-        def there(back: Callable[[bool], None]) -> None:
-            back(node.driver is not None and node.map_replaced(revision, held, overrides))
-
-        self._network.call(self.plane, node.node, there, lambda _: None, deadline_s=CALL_S)
-
-    def _send_step(self, node: SimNode, delta: Delta) -> None:
-        def finish(taken: bool | None) -> None:
-            if not taken:
-                self._send_snapshot(node)
-
-        self._network.call(
-            self.plane,
-            node.node,
-            lambda back: back(node.driver is not None and node.map_stepped(delta)),
-            finish,
-            deadline_s=CALL_S,
-        )
-
-    def _send_snapshot_to_plane(self, plane: "SimPlane") -> None:
-        assert self.driver is not None, "only a living leader sends its map"
-        known = self.driver.fleet_map
-        revision, held, overrides = known.revision, list(known.shards.values()), dict(known.overrides)
-
-        def there(back: Callable[[bool], None]) -> None:
-            if plane.driver is not None and held and revision > plane.driver.fleet_map.revision:
-                plane.driver.map_replaced(revision, held, overrides)
-            back(True)
-
-        self._network.call(self.plane, plane.plane, there, lambda _: None, deadline_s=CALL_S)
-
-    def _send_step_to_plane(self, plane: "SimPlane", delta: Delta) -> None:
-        def there(back: Callable[[bool], None]) -> None:
-            try:
-                if plane.driver is not None:
-                    plane.driver.map_stepped(delta)
-                back(True)
-            except TwinholdError:
-                back(False)
-
-        def finish(taken: bool | None) -> None:
-            if not taken and self._leads():
-                self._send_snapshot_to_plane(plane)
-
-        self._network.call(self.plane, plane.plane, there, finish, deadline_s=CALL_S)
-
-    def _tick(self) -> None:
-        """Compare the clock between turns; a control plane that leads tells its map again to whoever lags."""
-        self.host.call_at(self.host.now() + self._timers.leader_heartbeat_s, self._tick)
-        now, last = self.host.now(), self._last_turn
-        self._last_turn = now
-        if self.driver is not None and now - last > self._timers.leader_heartbeat_s + self._timers.jump_s:
-            self.driver.jumped(now - last)
+    def _tell_age(self) -> None:
+        self.host.call_at(self.host.now() + AGE_EVERY_S, self._tell_age)
+        self._source.tell_age()
+        if self._relay.silent():
+            self._relay.again()

@@ -15,11 +15,20 @@ STEP_S = 0.0002
 """Between two turns of sliced work."""
 
 
+class ProcessDiedError(BaseException):
+    """A process died in the middle of a turn: what the turn had not done yet never happens.
+
+    No ``Exception``, so that nothing in the process catches it.
+    """
+
+
 @dataclass(slots=True)
 class Waiting:
-    """A callback in the heap."""
+    """A callback in the heap; with a ``host``, it runs in that host's ``life`` only, and waits while it is frozen."""
 
     callback: Callable[[], None] | None
+    host: "Host | None" = None
+    life: int = 0
 
     def cancel(self) -> None:
         """Forget it."""
@@ -38,11 +47,11 @@ class World:
         self.tell: Callable[[str], None] | None = None
         """Set to see the trace as it happens."""
 
-    def at(self, when: float, callback: Callable[[], None]) -> Waiting:
+    def at(self, when: float, callback: Callable[[], None], host: "Host | None" = None, life: int = 0) -> Waiting:
         """Run a callback at a time; equal times in the order in which they were asked for."""
-        waiting = Waiting(callback)
+        waiting = Waiting(callback, host, life)
         self._count += 1
-        heappush(self._heap, (max(when, self.now), self._count, waiting))
+        heappush(self._heap, (when if when > self.now else self.now, self._count, waiting))
         return waiting
 
     def after(self, delay_s: float, callback: Callable[[], None]) -> Waiting:
@@ -51,12 +60,28 @@ class World:
 
     def run(self, until: float) -> None:
         """Let time pass."""
-        while self._heap and self._heap[0][0] <= until:
-            when, _, waiting = heappop(self._heap)
-            if waiting.callback is not None:
-                self.now = when
-                waiting.callback()
-        self.now = until
+        while True:
+            try:
+                self._turns(until)
+            except ProcessDiedError:
+                continue
+            self.now = until
+            return
+
+    def _turns(self, until: float) -> None:
+        heap = self._heap
+        while heap and heap[0][0] <= until:
+            self.now, _, waiting = heappop(heap)
+            callback, there = waiting.callback, waiting.host
+            if callback is None:
+                continue
+            if there is None:
+                callback()
+            elif there.life == waiting.life and there.alive:
+                if there.frozen:
+                    there.hold(waiting)
+                else:
+                    callback()
 
     def note(self, what: str) -> None:
         """Add a line to the trace."""
@@ -84,7 +109,10 @@ class Host:
     life: int = 0
     alive: bool = True
     frozen: bool = False
-    _held: list[tuple[int, Callable[[], None]]] = field(default_factory=list)
+    woke: Callable[[float], None] | None = None
+    """Told how long this host stood still, before anything else runs when it thaws."""
+    _held: list[Waiting] = field(default_factory=list)
+    _froze_at: float = 0.0
 
     def now(self) -> float:
         """Read this host's clock."""
@@ -96,40 +124,51 @@ class Host:
 
     def call_at(self, when: float, callback: Callable[[], None]) -> Waiting:
         """Run a callback at a time of this host's clock, if it then still lives."""
-        guarded = self.guard(callback)
-        return self.world.at((when - self.offset_s) / self.rate, guarded)
+        return self.world.at((when - self.offset_s) / self.rate, callback, self, self.life)
+
+    def after(self, delay_s: float, callback: Callable[[], None], life: int | None = None) -> Waiting:
+        """Run a callback after a while of the one true time, in the present life or the one that is named."""
+        return self.world.at(self.world.now + delay_s, callback, self, self.life if life is None else life)
 
     def later(self, callback: Callable[[], None]) -> None:
         """Run a callback at the next turn."""
-        self.world.after(0.0, self.guard(callback))
+        self.after(0.0, callback)
 
     def soon(self, step: Callable[[], bool]) -> None:
         """Call a step once per turn until it returns False."""
 
         def turn() -> None:
             if step():
-                self.world.after(STEP_S, self.guard(turn))
+                self.after(STEP_S, turn)
 
-        self.world.after(STEP_S, self.guard(turn))
+        self.after(STEP_S, turn)
+
+    def run(self, callback: Callable[[], None]) -> None:
+        """Run a callback now, in the present life; when this host is frozen, as soon as it thaws."""
+        if self.frozen:
+            self.hold(Waiting(callback, self, self.life))
+        elif self.alive:
+            callback()
 
     def guard(self, callback: Callable[[], None]) -> Callable[[], None]:
         """Bind a callback to the present life: it never runs in another, and waits while the host is frozen."""
         life = self.life
 
         def guarded() -> None:
-            if life != self.life or not self.alive:
-                return
-            if self.frozen:
-                self._held.append((life, callback))
-            else:
-                callback()
+            if life == self.life:
+                self.run(callback)
 
         return guarded
+
+    def hold(self, waiting: Waiting) -> None:
+        """Keep what came while this host is frozen."""
+        self._held.append(waiting)
 
     def crash(self) -> None:
         """End this life; nothing of it runs any more, no ``finally`` either."""
         self.life += 1
         self.alive = self.frozen = False
+        self.woke = None
         self._held.clear()
         self.world.note(f"{self.name} crashes")
 
@@ -141,7 +180,7 @@ class Host:
 
     def freeze(self) -> None:
         """Stop running, silently."""
-        self.frozen = True
+        self.frozen, self._froze_at = True, self.now()
         self.world.note(f"{self.name} freezes")
 
     def thaw(self) -> None:
@@ -149,9 +188,11 @@ class Host:
         self.frozen = False
         self.world.note(f"{self.name} thaws")
         held, self._held = self._held, []
-        for life, callback in held:
-            if life == self.life and self.alive and not self.frozen:
-                callback()
+        if self.woke is not None:
+            self.woke(self.now() - self._froze_at)
+        for waiting in held:
+            if waiting.callback is not None and waiting.life == self.life and self.alive:
+                self.run(waiting.callback)
 
 
 def host(world: World, name: str, *, drift_ratio: float) -> Host:

@@ -1,46 +1,42 @@
-"""One simulated person: posts into a channel and reads it, through the client's own machine, and keeps the history."""
+"""One simulated person: posts into a channel and reads it, through the client's own machines, and keeps the history."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
 
 from chaos.history import Line, Outcome, Post, Read
+from chaos.sim.messages import SimMessage
 from chaos.sim.network import Network
 from chaos.sim.node import SimNode
 from chaos.sim.time import Host
 from client.budget import RetryBudget
-from client.call import (
-    USUAL,
-    Abandon,
-    Action,
-    Call,
-    Failed,
-    Finish,
-    GiveUp,
-    Moved,
-    Send,
-    Started,
-    Succeeded,
-    target_of,
-    without_effect,
-)
+from client.call import USUAL, Call, Send, Target, target_of, without_effect
+from client.io.running import Attempts, Hearer, Patience, Running, UnderWay
+from core.assignments import Assignment
 from core.errors import TwinholdError, UnavailableError, UnknownOutcomeError
-from core.machine import Output
 from core.names import NodeId, TenantName
 from nodes import views as nv
 from nodes.app_table import AppTable, type_url
+from nodes.driver import NodeDriver
 from nodes.errands import only_part
-from nodes.frames import Frame
 from nodes.ledger import Submitted
 from twinhold.v1 import chat_pb2, journal_pb2
 
+Got = TypeVar("Got")
+Ask: TypeAlias = Callable[[NodeDriver, Callable[[Any], None]], None]
+"""Asks a node something; whoever asked knows what kind of answer comes back."""
 CHANNEL = "general"
 OPERATION_S = 5.0
 READ_LIMIT = 5
 AUDIT_LIMIT = 100_000
 SHARED_BYTES_MAX = 128
 """What a read may bring that shares a stream: so little that reads of either kind happen in every schedule."""
-LOOK_S = 0.1
-"""How often a call that is under way looks for a newer map."""
+WATCH_S = 1.5
+"""A node tells a person its map for about so long; then another one is asked."""
+CREATE_AGAIN_S = 0.2
+_CHAT = type_url(chat_pb2.ChatCommand)
+_CHAT_QUERY = type_url(chat_pb2.ChatQuery)
+_TENANT = type_url(journal_pb2.TenantCommand)
 
 
 @dataclass(slots=True)
@@ -49,7 +45,7 @@ class User:
 
     tenant: TenantName
     host: Host
-    network: Network[Frame]
+    network: Network[SimMessage]
     nodes: Mapping[NodeId, SimNode]
     apps: AppTable
     lines: list[Line]
@@ -59,36 +55,84 @@ class User:
     operations: int = 0
     errors: set[str] = field(default_factory=set)
     """Names of the error classes that ended an operation."""
+    _patience: Patience = field(init=False)
+    _budget: RetryBudget = field(default_factory=lambda: RetryBudget(per_s=1000.0, burst=100.0))
+    _target: Target | None = None
+    """Whom the map names, as far as this person has heard."""
+    _running: set[UnderWay] = field(default_factory=set)
+    _watched: SimNode | None = None
+
+    def __post_init__(self) -> None:
+        """Get a sense of time."""
+        self._patience = Patience(self.host)
 
     def start(self) -> None:
-        """Create the tenant, then work until stopped."""
-        create = journal_pb2.TenantCommand(create=journal_pb2.CreateTenantCommand(display_name="simulated"))
-        self._write(create.SerializeToString(), type_url(journal_pb2.TenantCommand), self._born)
+        """Follow the map, and create the tenant; then work until stopped."""
+        self._watch()
+        self._create()
 
     def audit(self, done: Callable[[], None]) -> None:
         """Read the whole channel once."""
         self._read(AUDIT_LIMIT, done)
 
-    def _born(self, request_id: str, answer: nv.Answered | TwinholdError, began: float) -> None:
+    # The map.
+
+    def _watch(self) -> None:
+        """Let another node tell its map, which may be old."""
+        chance = self.host.world.chance
+        if self._watched is not None:
+            self._watched.unwatch(self.tenant)
+        node = self._watched = chance.choice(list(self.nodes.values()))
+        self.network.call(
+            self.host.name,
+            node.node,
+            lambda back: back(node.watch(self.tenant, lambda found: self._tell(node, found))),
+            self._moved,
+            deadline_s=WATCH_S,
+        )
+        self.host.after(WATCH_S * (0.5 + chance.random()), self._watch)
+
+    def _tell(self, node: SimNode, found: Assignment) -> None:
+        """Bring a change of a node's map here."""
+        if not self.network.lost(node.node, self.host.name):
+            self.host.after(self.network.trip_s(node.node, self.host.name), lambda: self._moved(found))
+
+    def _moved(self, found: Assignment | None) -> None:
+        if found is None or (self._target is not None and found.fence <= self._target.fence):
+            return
+        self._target = target_of(found)
+        for running in list(self._running):
+            running.moved(self._target)
+
+    # What a person does.
+
+    def _create(self) -> None:
+        create = journal_pb2.TenantCommand(create=journal_pb2.CreateTenantCommand(display_name="simulated"))
+        self._write(create.SerializeToString(), _TENANT, self._born)
+
+    def _born(self, request_id: str, answer: object, began: float) -> None:
         self.created = not isinstance(answer, TwinholdError) or type(answer).__name__ == "AlreadyExistsError"
         if self.created:
             self._next()
         elif not self.stopped:
-            self.host.call_at(self.host.now() + 0.2, self.start)
+            self.host.after(CREATE_AGAIN_S, self._create)
 
     def _next(self) -> None:
-        if self.stopped:
-            return
-        chance = self.host.world.chance
-        deed = self._post if chance.random() < 0.5 else lambda: self._read(READ_LIMIT, self._next)
-        self.host.call_at(self.host.now() + chance.expovariate(1 / self.pause_s), deed)
+        if not self.stopped:
+            self.host.after(self.host.world.chance.expovariate(1 / self.pause_s), self._act)
+
+    def _act(self) -> None:
+        if self.host.world.chance.random() < 0.5:
+            self._post()
+        else:
+            self._read(READ_LIMIT, self._next)
 
     def _post(self) -> None:
         self.operations += 1
         text = f"{self.tenant.slug}-{self.operations}"
         command = chat_pb2.ChatCommand(post=chat_pb2.PostMessage(channel=CHANNEL, text=text))
 
-        def done(request_id: str, answer: nv.Answered | TwinholdError, began: float) -> None:
+        def done(request_id: str, answer: object, began: float) -> None:
             ok = isinstance(answer, nv.Answered)
             seq = chat_pb2.ChatAnswer.FromString(answer.body).seq if isinstance(answer, nv.Answered) else None
             told = self._told(answer)
@@ -97,23 +141,14 @@ class User:
             self.lines.append(Post(*who, text, seq, self._ns(began), ended, told))
             self._next()
 
-        self._write(command.SerializeToString(), type_url(chat_pb2.ChatCommand), done)
+        self._write(command.SerializeToString(), _CHAT, done)
 
     def _read(self, limit: int, then: Callable[[], None]) -> None:
         self.operations += 1
         query = chat_pb2.ChatQuery(history=chat_pb2.ReadHistory(channel=CHANNEL, limit=limit)).SerializeToString()
+        request_id, began = f"read-{self.operations}", self.host.world.now
 
-        def attempt(node: SimNode, send: Send, back: Callable[[nv.QueryOutcome], None]) -> None:
-            assert node.driver is not None, "asked only while it lives"
-            node.driver.query(
-                tenant=str(self.tenant),
-                type_url=type_url(chat_pb2.ChatQuery),
-                body=query,
-                actor="user",
-                done=back if send.streamed else lambda outcome: back(_shared(outcome)),
-            )
-
-        def done(request_id: str, answer: nv.QueryAnswer | TwinholdError, began: float) -> None:
+        def done(answer: object) -> None:
             if isinstance(answer, nv.QueryAnswer):
                 parts = [chat_pb2.ChatQueryAnswer.FromString(body) for _, body in answer.parts]
                 posts = tuple((post.seq, None if post.deleted else post.text) for part in parts for post in part.posts)
@@ -124,17 +159,34 @@ class User:
                 self._told(answer)
             then()
 
-        _Operation(self, writes=False, attempt=attempt, done=done, streamed=limit == AUDIT_LIMIT).start()
+        self._start(_Reading(self, query), done, request_id, writes=False, streamed=limit == AUDIT_LIMIT)
 
-    def _write(self, body: bytes, url: str, done: Callable[[str, nv.Answered | TwinholdError, float], None]) -> None:
+    def _write(self, body: bytes, url: str, done: Callable[[str, object, float], None]) -> None:
         request_id = f"{self.tenant.slug}-{self.host.world.chance.getrandbits(64):016x}"
         submitted = Submitted(str(self.tenant), self.apps.of_command(url).name, body, url, "user", request_id)
+        began = self.host.world.now
+        how = _Writing(self, submitted)
+        self._start(how, lambda answer: done(request_id, answer, began), request_id, writes=True, streamed=False)
 
-        def attempt(node: SimNode, send: Send, back: Callable[[nv.Outcome], None]) -> None:
-            assert node.driver is not None, "asked only while it lives"
-            node.driver.submit(submitted, back)
-
-        _Operation(self, writes=True, attempt=attempt, done=done, request_id=request_id).start()
+    def _start(
+        self,
+        how: Attempts[Got],
+        done: Callable[[Got | TwinholdError], None],
+        request_id: str,
+        *,
+        writes: bool,
+        streamed: bool,
+    ) -> None:
+        call: Call[Got] = Call(
+            request_id,
+            deadline=self.host.now() + OPERATION_S,
+            writes=writes,
+            streamed=streamed,
+            policy=USUAL,
+            budget=self._budget,
+            chance=self.host.world.chance.random,
+        )
+        Running(call, how, self._patience, self._running, done).start(self._target)
 
     def _told(self, answer: object) -> Outcome:
         if not isinstance(answer, TwinholdError):
@@ -147,92 +199,68 @@ class User:
         return int(seconds * 1e9)
 
 
-class _Operation:
-    """One logical operation: performs what the client's machine decides."""
+class _Writing(NamedTuple):
+    """A command."""
 
-    def __init__(
-        self,
-        user: User,
-        *,
-        writes: bool,
-        attempt: Callable[[SimNode, Send, Callable[..., None]], None],
-        done: Callable[..., None],
-        request_id: str = "",
-        streamed: bool = False,
-    ) -> None:
-        self._user, self._attempt, self._done = user, attempt, done
-        self._request_id = request_id or f"read-{user.operations}"
-        host = user.host
-        self._began = host.world.now
-        self._ended = False
-        self._call: Call[object] = Call(
-            self._request_id,
-            deadline=host.now() + OPERATION_S,
-            writes=writes,
-            streamed=streamed,
-            policy=USUAL,
-            budget=RetryBudget(per_s=1000.0, burst=100.0),
-            chance=host.world.chance.random,
-        )
+    user: User
+    submitted: Submitted
 
-    def start(self) -> None:
-        """Begin: with whatever some node's map says."""
-        self._perform(self._call.on(Started(None), self._user.host.now()))
-        self._look()
+    def begin(self, send: Send, hearer: Hearer[nv.Answered]) -> Callable[[], None]:
+        """Send it."""
+        submitted = self.submitted._replace(epoch=send.epoch)
+        return _Attempt(self.user, send, hearer, lambda node, back: node.submit(submitted, back)).begin()
 
-    def _look(self) -> None:
-        """Ask any node where the tenant lives, now and again while the operation lasts."""
-        if self._ended:
+
+class _Reading(NamedTuple):
+    """A read."""
+
+    user: User
+    query: bytes
+
+    def begin(self, send: Send, hearer: Hearer[nv.QueryAnswer]) -> Callable[[], None]:
+        """Ask it."""
+
+        def ask(node: NodeDriver, back: Callable[[object], None]) -> None:
+            done = back if send.streamed else lambda outcome: back(_shared(outcome))
+            node.query(tenant=str(self.user.tenant), type_url=_CHAT_QUERY, body=self.query, actor="user", done=done)
+
+        return _Attempt(self.user, send, hearer, ask).begin()
+
+
+class _Attempt(Generic[Got]):
+    """One attempt, and its answer on the way back."""
+
+    __slots__ = ("_ask", "_hearer", "_node", "_over", "_send", "_user")
+
+    def __init__(self, user: User, send: Send, hearer: Hearer[Got], ask: Ask) -> None:
+        self._user, self._send, self._hearer, self._ask = user, send, hearer, ask
+        self._node = user.nodes[send.node]
+        self._over = False
+
+    def begin(self) -> Callable[[], None]:
+        """Set out; returns how to abandon it."""
+        user, send = self._user, self._send
+        user.network.call(user.host.name, send.node, self._there, self._came, deadline_s=send.wait_s)
+        return self._abandon
+
+    def _abandon(self) -> None:
+        self._over = True
+
+    def _there(self, back: Callable[[object], None]) -> None:
+        assert self._node.driver is not None, "only a living process is called"
+        self._ask(self._node.driver, back)
+
+    def _came(self, answer: Any) -> None:
+        """Hear what came back: ``Any``, because only who asked knows what kind of answer it is."""
+        if self._over:
             return
-        user = self._user
-        node = user.host.world.chance.choice(list(user.nodes.values()))
-
-        def found(assignment: object) -> None:
-            if assignment is not None and not self._ended:
-                self._perform(self._call.on(Moved(target_of(assignment)), user.host.now()))  # type: ignore[arg-type]
-
-        user.network.call(user.host.name, node.node, lambda back: back(node.locate(user.tenant)), found, deadline_s=0.5)
-        user.host.call_at(user.host.now() + LOOK_S, self._look)
-
-    def _perform(self, output: Output[Action[object]]) -> None:
-        for action in output.actions:
-            match action:
-                case Send():
-                    self._send(action, self._user.nodes[action.node])
-                case Abandon():
-                    pass
-                case Finish(answer):
-                    self._end(answer)
-                case GiveUp(error):
-                    self._end(error)
-        if not self._ended and output.wake_at != float("inf"):
-            host = self._user.host
-            host.call_at(output.wake_at, lambda: self._perform(self._call.wake(host.now())))
-
-    def _send(self, send: Send, node: SimNode) -> None:
-        user, attempt = self._user, send.attempt
-
-        def there(back: Callable[[object], None]) -> None:
-            if node.driver is not None:
-                self._attempt(node, send, back)
-
-        def came(answer: object) -> None:
-            if self._ended:
-                return
-            now = user.host.now()
-            if answer is None:
-                lost = UnavailableError("the call was lost")
-                self._perform(self._call.on(Failed(attempt, lost, certain=False), now))
-            elif isinstance(answer, TwinholdError):
-                self._perform(self._call.on(Failed(attempt, answer, certain=without_effect(answer)), now))
-            else:
-                self._perform(self._call.on(Succeeded(attempt, answer), now))
-
-        user.network.call(user.host.name, node.node, there, came, deadline_s=OPERATION_S)
-
-    def _end(self, answer: object) -> None:
-        self._ended = True
-        self._done(self._request_id, answer, self._began)
+        attempt = self._send.attempt
+        if answer is None:
+            self._hearer.failed(attempt, UnavailableError("the call was lost"), certain=False)
+        elif isinstance(answer, TwinholdError):
+            self._hearer.failed(attempt, answer, certain=without_effect(answer))
+        else:
+            self._hearer.answered(attempt, answer)
 
 
 def _shared(outcome: nv.QueryOutcome) -> nv.QueryOutcome:

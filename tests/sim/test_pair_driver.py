@@ -24,7 +24,7 @@ class Quiet(PairWorld):
         self.failed: list[TwinholdError] = []
         self.calm = True  # no faults
         self.lost_ratio = 0.0
-        self.network.weather.break_ratio = 0.0
+        self.network.weather.break_ratio = self.network.weather.tail_s = 0.0
         self._begin()
 
     def _lead(self) -> None:
