@@ -4,6 +4,7 @@ They are named as in the protocol: I1 to I13 for a pair's invariants, C2 to C9 f
 writers guarantee; the rest has a word of its own.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import TypeAlias
@@ -41,11 +42,14 @@ class FleetLaw(Enum):
     EXPOSURE = "the exposure ledger lists the shards that stand on one copy"
     ROUTE = "a client never turns to an older epoch than one it was sent to"
     ERRORS = "a client is told documented errors only"
+    IMPOSSIBLE = "what the code calls impossible does not happen"
     DECIDED = "the history can be judged"
     LIVENESS = "once everything heals, every shard is SYNC and served within the stated time"
 
 
 AnyLaw: TypeAlias = Law | FleetLaw
+LAWS: Mapping[str, AnyLaw] = {law.name: law for law in (*Law, *FleetLaw)}
+"""By name; none has two meanings."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +58,8 @@ class Breach:
 
     law: AnyLaw
     what: str
+    at_s: float | None = None
+    """When, in virtual time; None: it shows at the end."""
 
     def __str__(self) -> str:
         """Say it in one line."""

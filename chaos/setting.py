@@ -77,6 +77,12 @@ def topology_of(setting: Setting) -> Topology:
     return Topology("sim", tuple(geographies), tuple(dcs), tuple(nodes), tuple(planes), "127.8.99.1", 7420)
 
 
+def processes_of(topology: Topology) -> dict[str, DcId]:
+    """List every process, and the data center that it stands in."""
+    nodes = {str(node.id): node.dc for node in topology.nodes}
+    return nodes | {str(plane.id): plane.dc for plane in topology.control_planes}
+
+
 def tenants_of(setting: Setting) -> list[TenantName]:
     """Name one tenant for every shard, and in each geography one more."""
     return [tenant for geography in topology_of(setting).geographies for tenant in _tenants(geography)]

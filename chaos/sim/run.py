@@ -1,10 +1,12 @@
 """Runs one schedule on a simulated fleet, and judges it."""
 
-from collections.abc import Callable
+import traceback
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from chaos.fleet_laws import Breach, FleetLaw
-from chaos.judgement import Verdict
+from chaos.history import Line
+from chaos.judgement import Finding, Verdict
 from chaos.laws import judged
 from chaos.schedule import Schedule
 from chaos.sim.fleet import SimFleet
@@ -17,6 +19,8 @@ DOCUMENTED = frozenset(
     {"UnknownOutcomeError", "UnavailableError", "NotOwnerError", "OverloadedError", "StaleEpochError"}
 )
 """What a client's operation may end with while things go wrong."""
+LAST_WORDS_S = 6.0
+"""Longer than any operation lasts: so long people are waited for once they have stopped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +32,7 @@ class SimResult:
     """Empty: none."""
     operations: int
     acknowledged: int
+    simulated_s: float
     trace_hash: str
 
 
@@ -36,6 +41,16 @@ def simulate(schedule: Schedule, parts: Parts, *, tell: Callable[[str], None] | 
     world = World(schedule.seed)
     world.tell = tell
     fleet = SimFleet(world, plan_of(schedule.setting), parts)
+    try:
+        broken = [*_run(fleet, schedule), *_judged(fleet)]
+    except Exception as error:  # noqa: BLE001  # whatever the code under test trips over is what we look for
+        broken = [_tripped(error, world.now)]
+    acknowledged = sum(1 for line in fleet.lines if line.outcome == "ok")
+    return SimResult(schedule.seed, tuple(broken), len(fleet.lines), acknowledged, world.now, world.trace_hash)
+
+
+def _run(fleet: SimFleet, schedule: Schedule) -> list[Breach]:
+    world = fleet.world
     fleet.start()
     for timed in schedule.faults:
         world.at(timed.at_s, lambda fault=timed.fault: inject(fleet, fault))  # type: ignore[misc]  # bound per turn
@@ -44,12 +59,14 @@ def simulate(schedule: Schedule, parts: Parts, *, tell: Callable[[str], None] | 
     broken = _settle(fleet, schedule)
     for user in fleet.users:
         user.stopped = True
-    world.run(world.now + 6.0)
+    world.run(world.now + LAST_WORDS_S)
     audited: list[str] = []
     for user in fleet.users:
         user.audit(lambda name=str(user.tenant): audited.append(name))  # type: ignore[misc]  # bound per turn
-    world.run(world.now + 6.0)
-    return _result(schedule, fleet, [*broken, *_judged(fleet)])
+    end = world.now + LAST_WORDS_S
+    while len(audited) < len(fleet.users) and world.now < end:
+        world.run(world.now + 0.1)
+    return broken
 
 
 def _settle(fleet: SimFleet, schedule: Schedule) -> list[Breach]:
@@ -57,18 +74,24 @@ def _settle(fleet: SimFleet, schedule: Schedule) -> list[Breach]:
     end = fleet.world.now + schedule.settle_s
     while (wrong := fleet.settled()) and fleet.world.now < end:
         fleet.world.run(fleet.world.now + 0.5)
-    return [Breach(FleetLaw.LIVENESS, f"{schedule.settle_s:g} s after healing {line}") for line in wrong]
+    return [Breach(FleetLaw.LIVENESS, f"{schedule.settle_s:g} s after healing {line}", end) for line in wrong]
 
 
 def _judged(fleet: SimFleet) -> list[Breach]:
     judgement = judged(fleet.lines)
-    broken = [Breach(finding.law, str(finding)) for finding in judgement.findings]
+    broken = [Breach(finding.law, str(finding), _shown_at_s(finding, fleet.lines)) for finding in judgement.findings]
     if judgement.verdict is Verdict.UNDECIDED:
         broken.append(Breach(FleetLaw.DECIDED, "an audit read is missing"))
     undocumented = {name for user in fleet.users for name in user.errors} - DOCUMENTED
     return broken + [Breach(FleetLaw.ERRORS, f"a client was told {name}") for name in sorted(undocumented)]
 
 
-def _result(schedule: Schedule, fleet: SimFleet, broken: list[Breach]) -> SimResult:
-    acknowledged = sum(1 for line in fleet.lines if line.outcome == "ok")
-    return SimResult(schedule.seed, tuple(broken), len(fleet.lines), acknowledged, fleet.world.trace_hash)
+def _shown_at_s(finding: Finding, lines: Sequence[Line]) -> float | None:
+    """Say when the operation ended that shows it."""
+    ended = (lines[number - 1].completed_ns for number in finding.lines)
+    return max((at_ns / 1e9 for at_ns in ended if at_ns is not None), default=None)
+
+
+def _tripped(error: Exception, at_s: float) -> Breach:
+    where = traceback.extract_tb(error.__traceback__)[-1]
+    return Breach(FleetLaw.IMPOSSIBLE, f"{type(error).__name__} in {where.name}: {error}", at_s)
