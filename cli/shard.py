@@ -184,7 +184,7 @@ async def override(
     typed = typed_again(given_up(found), bare(request.name), again=again and bare(name_of(again)))
     request.validate_only = False
     request.request_id = fresh_request_id()
-    request.stated_by, request.confirm = stated_by, name_of(typed)
+    request.stated_by, request.confirm, request.takes_over = stated_by, name_of(typed), found.stale.node
     answer = await session.ask(lambda it: ShardServiceStub(it).OverrideShard, request)
     await carry_out(session, answer.operation, wait=wait)
     return None

@@ -108,6 +108,8 @@ class OperationBook:
     """Override: the incarnation that it started from."""
     stated_by: str = ""
     """Override: who states that the primary's data center is fenced."""
+    takes_over: str = ""
+    """Override: the copy that was agreed on, as ``{node}/{copy id}``; another one may lose more."""
     evidence: tuple[str, ...] = ()
     """Override: why the primary counted as gone when it was asked for."""
     ended_ms: int = 0

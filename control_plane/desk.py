@@ -24,6 +24,7 @@ from control_plane.views import (
     OperationView,
     Order,
     Started,
+    Statement,
     Step,
 )
 from control_plane.writer import Answer
@@ -157,16 +158,24 @@ class Desk:
             )
         self._one(base, Step.PROMOTE, validate_only=validate_only, asked=asked, done=done)
 
-    def override(self, shard: ShardId, *, stated_by: str, validate_only: bool, asked: Asked, done: StartedDone) -> None:
+    def override(
+        self, shard: ShardId, *, statement: Statement, validate_only: bool, asked: Asked, done: StartedDone
+    ) -> None:
         """Let a stale copy take over from a primary that is gone for good, and give up what only that had (C6).
 
         Raises:
             RefusedBySafetyError: the primary may live, or nobody can take over.
+            ConflictError: another copy would take over than was planned.
         """
         if self._again(asked, done):
             return
         base = self._record(shard)
         plan = judged(base, self.office)
+        if statement.takes_over not in (None, plan.stale.node):
+            raise ConflictError(
+                f"{plan.stale.node} would take over now, not {statement.takes_over}: look at the plan again",
+                shard=shard,
+            )
         moves = MovePlan((Move(shard, Step.PROMOTE, base.primary.node, plan.stale.node),), 0.0, False)
         if validate_only:
             done(Started(moves, None, plan))
@@ -177,7 +186,8 @@ class Desk:
             self._book("override", None, shard, 1, asked),
             base_epoch=base.epoch,
             base_incarnation=base.incarnation,
-            stated_by=stated_by,
+            stated_by=statement.by,
+            takes_over=plan.stale.id,
             evidence=plan.evidence,
         )
         self._overrides.begun(book)

@@ -17,7 +17,7 @@ from control_plane.roster import Target
 from control_plane.views import CopyView, OperationFailure, OverridePlan, Quarantined, Sight, StaleCopy
 from control_plane.writer import Answer
 from core.assignments import Assignment, Copy, Operator, Override, successor
-from core.errors import RefusedBySafetyError
+from core.errors import ConflictError, RefusedBySafetyError
 from core.names import DcId, NodeId, ShardId, dc_of
 
 SPOKE_TAKEOVERS = 2.5
@@ -180,8 +180,8 @@ class Overrides:
 
     def _attempt(self, book: OperationBook, record: Assignment) -> None:
         try:
-            plan = judged(record, self.office)
-        except RefusedBySafetyError as refusal:
+            plan = _agreed(record, book, self.office)
+        except (RefusedBySafetyError, ConflictError) as refusal:
             if self.office.clock.wall_ms() - book.started_ms >= PATIENCE_MS:
                 self._fail(book, refusal.reason, refusal.message)
             return
@@ -220,6 +220,14 @@ class Overrides:
         if book.id not in self._sure:
             reason, message = "UNKNOWN_OUTCOME", f"{message}; but an earlier attempt may still come into force"
         self.end(book, failure=OperationFailure(reason, message))
+
+
+def _agreed(base: Assignment, book: OperationBook, office: Office) -> OverridePlan:
+    """Judge it anew; a person has agreed to what one copy lacks, and to nothing else."""
+    plan = judged(base, office)
+    if plan.stale.id != book.takes_over:
+        raise ConflictError(f"{plan.stale.id} would take over now, not {book.takes_over}: look at the plan again")
+    return plan
 
 
 @dataclass(slots=True)

@@ -11,7 +11,16 @@ from control_plane.movements import Movements
 from control_plane.office import Office
 from control_plane.roster import Roster
 from control_plane.status import Facts, data_center_view, fleet_status, shard_view
-from control_plane.views import Asked, DataCenterView, FleetStatus, LeaderView, OperationView, ShardView, Started
+from control_plane.views import (
+    Asked,
+    DataCenterView,
+    FleetStatus,
+    LeaderView,
+    OperationView,
+    ShardView,
+    Started,
+    Statement,
+)
 from core.errors import NotFoundError, TwinholdError, UnavailableError
 from core.fleet_map import FleetMap
 from core.names import ControlPlaneId, DcId, GeographyId, ShardId, dc_of
@@ -179,13 +188,13 @@ class Reception:
         self,
         shard: ShardId,
         *,
-        stated_by: str,
+        statement: Statement,
         validate_only: bool,
         asked: Asked,
         done: Callable[[Started | TwinholdError], None],
     ) -> None:
         """Let a stale copy take over from a primary that is gone for good, and give up what only that had."""
-        self._desk().override(shard, stated_by=stated_by, validate_only=validate_only, asked=asked, done=done)
+        self._desk().override(shard, statement=statement, validate_only=validate_only, asked=asked, done=done)
 
     def resume(self, asked: Asked, done: Callable[[Sequence[str] | TwinholdError], None]) -> None:
         """Close a halt of the brake; answers with what was halted, for people."""

@@ -281,6 +281,21 @@ class StaleCopy:
     unfit: str
     """Not empty: it can't take over now, and why."""
 
+    @property
+    def id(self) -> str:
+        """Name it."""
+        return f"{self.node}/{self.view.copy_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """What a person stands for who overrides a shard."""
+
+    by: str
+    """Who states that the primary's data center is fenced or powered off; empty only where nothing is to be done."""
+    takes_over: NodeId | None
+    """The node that the plan named; None: whichever is best."""
+
 
 @dataclass(frozen=True, slots=True)
 class OverridePlan:

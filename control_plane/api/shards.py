@@ -5,10 +5,10 @@ from control_plane.api.asking import answered, asked
 from control_plane.api.view_wire import operation_to_pb, override_to_pb, shard_to_pb
 from control_plane.paging import page_by_number, page_size
 from control_plane.reception import Reception
-from control_plane.views import Started
+from control_plane.views import Started, Statement
 from core.errors import MalformedError
 from core.io.serve import Context
-from core.names import ShardId, dc_id, geography_id, shard_id
+from core.names import dc_id, geography_id, node_id, shard_id
 from twinhold.v1 import shard_service_pb2 as pb
 from twinhold.v1 import shard_service_pb2_grpc as pb_grpc
 
@@ -61,13 +61,11 @@ class ShardService(pb_grpc.ShardServiceServicer):
 
     async def OverrideShard(self, request: pb.OverrideShardRequest, context: Context) -> pb.OverrideShardResponse:
         """Let a stale copy take over, and give up what only the lost primary had."""
-        shard = shard_id(request.name)
-        if not request.validate_only:
-            _stated(request, shard)
+        shard, stated = shard_id(request.name), _statement(request)
         by = asked(context, reason=request.reason, request_id=request.request_id, validate_only=request.validate_only)
         started: Started = await answered(
             lambda done: self._reception.override(
-                shard, stated_by=request.stated_by, validate_only=request.validate_only, asked=by, done=done
+                shard, statement=stated, validate_only=request.validate_only, asked=by, done=done
             )
         )
         running = None if started.operation is None else operation_to_pb(started.operation)
@@ -75,10 +73,12 @@ class ShardService(pb_grpc.ShardServiceServicer):
         return pb.OverrideShardResponse(plan=plan, operation=running)
 
 
-def _stated(request: pb.OverrideShardRequest, shard: ShardId) -> None:
-    """See that a person has typed the shard's name again, and has put a name to the statement."""
-    if request.confirm != f"shards/{shard}":
+def _statement(request: pb.OverrideShardRequest) -> Statement:
+    """Take a person's statement; where something is to be done, it needs a name, and the shard's name once more."""
+    who, shard = request.stated_by.strip(), shard_id(request.name)
+    if not request.validate_only and request.confirm != f"shards/{shard}":
         raise MalformedError("confirm", request.confirm, expected=f"shards/{shard}, the shard's name once more")
-    if not 0 < len(request.stated_by.strip()) <= STATED_BY_LENGTH_MAX:
+    if not request.validate_only and not 0 < len(who) <= STATED_BY_LENGTH_MAX:
         expected = f"who states that the primary's data center is fenced, at most {STATED_BY_LENGTH_MAX} characters"
         raise MalformedError("stated_by", request.stated_by, expected=expected)
+    return Statement(who, node_id(request.takes_over) if request.takes_over else None)

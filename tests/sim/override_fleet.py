@@ -15,7 +15,7 @@ from chaos.sim.plane import SimPlane
 from chaos.sim.time import World
 from chaos.sim.worlds import parts
 from control_plane.reception import Reception
-from control_plane.views import Asked, Started
+from control_plane.views import Asked, Started, Statement
 from core.assignments import Assignment
 from core.errors import RefusedBySafetyError, TwinholdError
 from core.names import DcId, ShardId, TenantName, dc_of
@@ -31,6 +31,7 @@ LOOK_S = 0.02
 OPERATE_S = 0.25
 UP_S, ALONE_WITHIN_S, OVERRIDDEN_WITHIN_S, WHOLE_WITHIN_S = 5.0, 15.0, 30.0, 60.0
 NEVER = float("inf")
+STATEMENT = Statement("Ada L.", takes_over=None)
 
 
 def topology() -> Topology:
@@ -173,7 +174,7 @@ class OverrideFleet:
         """Ask for one; returns what a gate said."""
         asked = _asked(f"shard-{shard}-{self.fleet.world.now:.3f}")
         return self._ask(
-            lambda desk: desk.override(shard, stated_by="Ada L.", validate_only=False, asked=asked, done=_ignored)
+            lambda desk: desk.override(shard, statement=STATEMENT, validate_only=False, asked=asked, done=_ignored)
         )
 
     def _try_too_early(self) -> None:

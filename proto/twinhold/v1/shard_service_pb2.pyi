@@ -261,6 +261,7 @@ class OverrideShardRequest(_message.Message):
     REASON_FIELD_NUMBER: _builtins.int
     CONFIRM_FIELD_NUMBER: _builtins.int
     STATED_BY_FIELD_NUMBER: _builtins.int
+    TAKES_OVER_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """"shards/{number}"."""
     validate_only: _builtins.bool
@@ -275,6 +276,8 @@ class OverrideShardRequest(_message.Message):
     """Who states that the primary's data center is fenced or powered off, at most 100 characters; goes into the record.
     Not asked for with validate_only.
     """
+    takes_over: _builtins.str
+    """The node that the plan names as the one to take over: another one may lose more; empty: whichever is best."""
     def __init__(
         self,
         *,
@@ -284,10 +287,11 @@ class OverrideShardRequest(_message.Message):
         reason: _builtins.str = ...,
         confirm: _builtins.str = ...,
         stated_by: _builtins.str = ...,
+        takes_over: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["confirm", b"confirm", "name", b"name", "reason", b"reason", "request_id", b"request_id", "stated_by", b"stated_by", "validate_only", b"validate_only"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["confirm", b"confirm", "name", b"name", "reason", b"reason", "request_id", b"request_id", "stated_by", b"stated_by", "takes_over", b"takes_over", "validate_only", b"validate_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -260,7 +260,8 @@ class Leader(
         )
         if request.validate_only:
             return shard_service_pb2.OverrideShardResponse(plan=plan)
-        self.fleet.decided("failover.overridden", request.confirm, request.stated_by, actor=actor_of(context))
+        stated = (request.stated_by, request.takes_over)
+        self.fleet.decided("failover.overridden", request.confirm, *stated, actor=actor_of(context))
         operation = self.fleet.start(request.request_id, f"override {request.name}", 1)
         return shard_service_pb2.OverrideShardResponse(plan=plan, operation=operation)
 

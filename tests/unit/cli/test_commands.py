@@ -255,7 +255,7 @@ def test_an_override_is_planned_typed_again_and_stated_by_somebody(twinhold: Twi
         assert twinhold("shard", "override", "2", *missing).code == Exit.USAGE
     assert fleet.operations == {}
     assert twinhold("shard", "override", "2", "--stated-by", "ada", "--confirm", "shards/2").code == Exit.DONE
-    assert (fleet.events[-1].subject, list(fleet.events[-1].reasons)) == ("shards/2", ["ada"])
+    assert (fleet.events[-1].subject, list(fleet.events[-1].reasons)) == ("shards/2", ["ada", "ams1-c1"])
     assert "failover.overridden" in twinhold("failover", "history").out
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from control_plane.views import Asked, CopyView, OperationView, OverridePlan, Quarantined, Role, Started
+from control_plane.views import Asked, CopyView, OperationView, OverridePlan, Quarantined, Role, Started, Statement
 from core.assignments import Assignment, Copy, Fence
 from core.errors import ConflictError, RefusedBySafetyError, TwinholdError
 from core.names import ControlPlaneId, CopyId, DcId, NodeId, ShardId, copy_id, dc_of
@@ -13,6 +13,7 @@ from tests.unit.control_plane.lands import two_lands
 from tests.unit.control_plane.pocket_world import PocketWorld
 
 ASKED = Asked("users/ada", "the site burnt down", "6e9e2f0c-0000-4000-8000-00000000000a")
+NOBODY, ADA, BO = (Statement(who, takes_over=None) for who in ("", "Ada L.", "Bo"))
 IAD, PDX = DcId("iad1"), DcId("pdx1")
 
 
@@ -75,7 +76,7 @@ def declared(world: PocketWorld) -> None:
 
 def planned(world: PocketWorld, shard: ShardId) -> OverridePlan:
     found: list[Started | TwinholdError] = []
-    world.lead().override(shard, stated_by="", validate_only=True, asked=ASKED, done=found.append)
+    world.lead().override(shard, statement=NOBODY, validate_only=True, asked=ASKED, done=found.append)
     assert isinstance(found[0], Started)
     assert found[0].override is not None
     return found[0].override
@@ -83,7 +84,7 @@ def planned(world: PocketWorld, shard: ShardId) -> OverridePlan:
 
 def begun(world: PocketWorld, shard: ShardId) -> OperationView:
     found: list[Started | TwinholdError] = []
-    world.lead().override(shard, stated_by="Ada L.", validate_only=False, asked=ASKED, done=found.append)
+    world.lead().override(shard, statement=ADA, validate_only=False, asked=ASKED, done=found.append)
     until(world, lambda: bool(found), within_s=2.0)
     assert isinstance(found[0], Started)
     assert found[0].operation is not None
@@ -92,7 +93,7 @@ def begun(world: PocketWorld, shard: ShardId) -> OperationView:
 
 def refusals(world: PocketWorld, shard: ShardId) -> str:
     with pytest.raises(RefusedBySafetyError) as refusal:
-        world.lead().override(shard, stated_by="Ada L.", validate_only=False, asked=ASKED, done=lambda _: None)
+        world.lead().override(shard, statement=ADA, validate_only=False, asked=ASKED, done=lambda _: None)
     return "; ".join(refusal.value.violations)
 
 
@@ -137,7 +138,7 @@ def test_a_retry_finds_the_same_operation_and_a_second_wish_is_refused(world: Po
     first = begun(world, base.shard)
     with pytest.raises(ConflictError):
         world.lead().override(
-            base.shard, stated_by="Bo", validate_only=False, asked=replace(ASKED, request_id="2"), done=lambda _: None
+            base.shard, statement=BO, validate_only=False, asked=replace(ASKED, request_id="2"), done=lambda _: None
         )
     assert begun(world, base.shard).id == first.id
     until(world, lambda: world.lead().operation(first.id).done, within_s=3.0)
@@ -170,20 +171,63 @@ def test_an_override_goes_on_under_the_next_leader(world: PocketWorld) -> None:
     until(world, lambda: world.lead().operation(operation.id).done, within_s=4.0)
 
 
-def test_one_that_a_gate_refuses_after_all_ends_with_the_reason(world: PocketWorld) -> None:
+def begun_amid(world: PocketWorld, shard: ShardId, trouble: Callable[[], None]) -> OperationView:
+    """Begin one, let something happen before it is written, and wait until it has ended."""
+    found: list[Started | TwinholdError] = []
+
+    def recorded(outcome: Started | TwinholdError) -> None:
+        found.append(outcome)
+        world.store_down = True
+        trouble()
+
+    world.lead().override(shard, statement=ADA, validate_only=False, asked=ASKED, done=recorded)
+    until(world, lambda: bool(found), within_s=2.0)
+    assert isinstance(found[0], Started)
+    operation = found[0].operation
+    assert operation is not None
+    world.run(1.0)
+    world.store_down = False
+    until(world, lambda: world.lead().operation(operation.id).done, within_s=15.0)
+    return world.lead().operation(operation.id)
+
+
+def test_one_that_a_gate_refuses_after_all_ends_with_the_reason_and_says_that_a_write_was_begun(
+    world: PocketWorld,
+) -> None:
     declared(world)
     base = victim(world)
-    world.store_down = True
-    found: list[Started | TwinholdError] = []
-    world.lead().override(base.shard, stated_by="Ada L.", validate_only=False, asked=ASKED, done=found.append)
-    for node in ("iad1-c1", "iad1-c2"):
-        world.nodes[NodeId(node)].stale.clear()
-    world.run(0.3)
-    world.store_down = False
-    world.run(14.0)
+
+    def spoil() -> None:
+        for node in ("iad1-c1", "iad1-c2"):
+            world.nodes[NodeId(node)].stale.clear()
+
+    operation = begun_amid(world, base.shard, spoil)
     assert world.known[base.shard] == base
-    running = [o for o in world.lead().operations() if o.title == f"override shards/{base.shard}"]
-    assert all(o.error is not None and "no living node" in o.error.message for o in running)
+    assert operation.error is not None
+    assert operation.error.reason == "UNKNOWN_OUTCOME"
+    assert "no living node of another data center" in operation.error.message
+
+
+def test_another_copy_than_was_agreed_on_never_takes_over(world: PocketWorld) -> None:
+    declared(world)
+    base = victim(world)
+    with pytest.raises(ConflictError, match="iad1-c2 would take over now, not iad1-c1"):
+        world.lead().override(
+            base.shard,
+            statement=Statement("Ada L.", takes_over=NodeId("iad1-c1")),
+            validate_only=False,
+            asked=ASKED,
+            done=lambda _: None,
+        )
+
+    def lose_the_best() -> None:
+        world.hosts["iad1-c2"].crash()
+        world.break_stream("iad1-c2")
+
+    operation = begun_amid(world, base.shard, lose_the_best)
+    assert world.known[base.shard] == base
+    assert operation.error is not None
+    assert "iad1-c1/disk-iad1-c1.1 would take over now, not iad1-c2/disk-iad1-c2.1" in operation.error.message
 
 
 # What is refused.
