@@ -246,7 +246,12 @@ class CopyState:
         self.actions.append(Note(event, (("shard", self.shard), ("epoch", self.fence.epoch), *facts.items())))
 
     def save(self, meta: CopyMeta) -> None:
-        """Change the meta; whatever is sent from now on waits until it is on disk."""
+        """Change the meta; whatever is sent from now on waits until it is on disk.
+
+        What still waits from an older generation would leave when that one is over: it is dropped, as a link may (I5).
+        """
+        if meta.seen != self.meta.seen:
+            self.held.clear()
         self.meta = meta
         self.meta_version += 1
         self.changes += 1

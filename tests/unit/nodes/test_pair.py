@@ -208,6 +208,15 @@ def test_nothing_is_sent_before_the_meta_that_it_depends_on_is_on_disk() -> None
     assert len(b.sent(Hello)) == 1
 
 
+def test_what_waits_for_the_meta_of_an_epoch_never_leaves_in_a_newer_one() -> None:
+    b = bench(B, SYNC)
+    b.slow = True
+    b.hear(A, Invite(SHARD, Generation(1, 5, 0), replace(SYNC, epoch=5), 1))
+    b.on(MapRecord(replace(SYNC, epoch=6)))
+    b.on(MetaSaved(b.pair.state.meta_version))
+    assert b.sent(Hello) == [], "it was a greeting of epoch 5, and the disk says 6"
+
+
 def test_a_write_is_committed_when_disk_and_standby_have_it() -> None:
     b = serving()
     b.slow = True
