@@ -113,7 +113,9 @@ def _place(p: CopyState, peer: Peer, m: Hello, now: float) -> None:
 
 
 def _welcome(p: CopyState, peer: Peer, common: Tip | None, now: float) -> None:
-    """Tell where to go on from; None: from a snapshot."""
+    """Tell where to go on from; None: from a snapshot. A damaged journal ends early: by it nobody drops anything (I8)."""
+    if p.complaint:
+        return
     start = p.floor if common is None else common
     p.send(peer.node, Welcome(p.shard, p.gen, p.assignment, peer.number, start, common is None))
     if common is None:

@@ -656,6 +656,20 @@ def test_a_journal_as_long_as_a_snapshot_that_comes_is_not_taken_for_damaged() -
     assert b.pair.state.role is Role.LEARNER
 
 
+def test_a_damaged_primary_tells_nobody_what_to_drop() -> None:
+    held = entries(9)
+    b = bench(A, SYNC, records=held[:3])
+    invite = b.sent(Invite)[-1]
+    assert isinstance(invite, Invite)
+    hello = Hello(SHARD, GEN, B.copy_id, tip_of(held[-1]), EMPTY, (Span(GEN, 1),), 9, invite.ask)
+    b.pair.state.complaint = "damaged at lsn 4"
+    b.hear(B, hello)
+    assert b.sent(Welcome) == []
+    b.pair.state.complaint = ""
+    b.hear(B, hello)
+    assert [welcome.common.lsn for welcome in b.sent(Welcome) if isinstance(welcome, Welcome)] == [3]
+
+
 @pytest.mark.parametrize("seen", [Generation(1, 6, 0), Generation(2, 3, 0)], ids=["epoch", "incarnation"])
 def test_a_higher_fence_stops_a_primary_until_the_record_is_read(seen: Generation) -> None:
     b = serving()
