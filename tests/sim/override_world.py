@@ -10,21 +10,16 @@ from dataclasses import dataclass
 
 from google.protobuf.wrappers_pb2 import StringValue
 
+from chaos.fleet_laws import FleetLaw
+from chaos.judgement import Law
 from core.assignments import Assignment, Copy, Operator, Override
 from core.errors import TwinholdError
 from core.names import NodeId
 from nodes.apps.wire import entry_of
 from nodes.pair_rules import Rules
 from nodes.views import Answered, CopyView, Order, Outcome
-from tests.sim.pair_world import (
-    BrokenLawError,
-    Machine,
-    Op,
-    PairWorld,
-    lives,
-    once_and_in_place,
-    reads_hold,
-)
+from tests.sim.pair_laws import BrokenLawError, Op, once_and_in_place, reads_hold
+from tests.sim.pair_world import Machine, PairWorld, lives
 
 TROUBLE_S = 6.0
 CALM_S = 4.0
@@ -120,7 +115,7 @@ class OverrideWorld(PairWorld):
         if record.standby is None and record.primary.node == primary and not self.calm:
             self.gone = self.old = primary
             self.struck_at = self.time.now
-            self.machines[primary].crash(keep_all=chance.random() < 0.5)
+            self.machines[primary].crash(keep=None if chance.random() < 0.5 else -1)
             self.time.after(chance.uniform(0.1, 0.7), self._operate)
         elif self.time.now < STRIKE_UNTIL_S:
             self.time.after(chance.uniform(0.3, 0.6), self._strike)
@@ -240,7 +235,7 @@ class OverrideWorld(PairWorld):
         writes = [op for op in self.ops if op.kind == "write" and op.completed is not None]
         reads = [op for op in self.ops if op.kind == "read"]
         if not reads or reads[-1].invoked < TROUBLE_S + CALM_S - 0.5:
-            raise BrokenLawError(f"the shard did not come back to life: {self._state()}")
+            raise BrokenLawError(FleetLaw.LIVENESS, f"the shard did not come back to life: {self._state()}")
         end = TROUBLE_S + CALM_S - 0.5
         log = max((read.seen for read in reads if read.invoked > TROUBLE_S + 1), key=len)
         safe = [op for op in writes if not self._at_risk(op)]
@@ -255,12 +250,12 @@ class OverrideWorld(PairWorld):
         for op in lost:
             in_state = any(re.search(rb"(?<!\w)" + op.text.encode() + rb"(?!\w)", state) for state in states)
             if op.text not in records and not in_state:
-                raise BrokenLawError(f"acknowledged {op.text} is lost without a trace")
+                raise BrokenLawError(Law.LOST, f"acknowledged {op.text} is lost without a trace")
         tally.lost, tally.in_records = len(lost), sum(op.text in records for op in lost)
         tally.late = sum(self.acks[op.text].at > self.overridden_at for op in writes if self._at_risk(op))
         tally.after = sum(self.acks[op.text].incarnation > 1 for op in writes)
         if self.reported < (due := sum(op.text in told for op in lost)):
-            raise BrokenLawError(f"{due} acknowledged writes are lost, {self.reported} were reported")
+            raise BrokenLawError(Law.LOST, f"{due} acknowledged writes are lost, {self.reported} were reported")
         return tally
 
     def _at_risk(self, op: Op) -> bool:
@@ -296,7 +291,7 @@ def override(seed: int, *, rules: Rules | None = None) -> OverrideTally:
         return OverrideWorld(seed, rules=rules or Rules()).play()
     except AssertionError as broken:
         again = f"python -m tests.sim.override_world {seed}"
-        raise BrokenLawError(f"seed {seed}: {broken!r}\nplay it again: {again}") from broken
+        raise AssertionError(f"seed {seed}: {broken!r}\nplay it again: {again}") from broken
 
 
 if __name__ == "__main__":

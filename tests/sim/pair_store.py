@@ -1,6 +1,7 @@
 """A linearizable store of assignments and a simple leader, for worlds that test pairs and not the control plane."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 from chaos.sim.time import Host, World
 from core.assignments import Assignment, Change, Fence, Leader, Promote, Proposer, legal_successor, successor
@@ -25,36 +26,68 @@ class Store:
         self._geography_of = {dc.id: dc.geography for dc in topology.data_centers}
         self.records: dict[ShardId, Assignment] = {}
         self.history: list[Assignment] = []
-        self.changed: Callable[[Assignment], None] = lambda _: None
+        self.changed: Callable[[Change | None, Assignment], None] = lambda _change, _record: None
+        """Told every record, and the change that made it; None: a shard's first."""
 
-    def put(self, assignment: Assignment) -> None:
+    def put(self, assignment: Assignment, change: Change | None = None) -> None:
         """Write a record."""
         self.records[assignment.shard] = assignment
         self.history.append(assignment)
-        self.changed(assignment)
+        self.changed(change, assignment)
 
     def change(self, shard: ShardId, base: Fence, change: Change, proposer: Proposer, reason: str) -> Assignment:
         """Compare and set; raises TwinholdError when the base moved on or the change is not legal."""
         current = self.records[shard]
         if current.fence != base:
             raise ConflictError(f"shard {shard} moved on")
-        new = successor(current, change, reason=reason)
+        return self.take(successor(current, change, reason=reason), change, proposer)
+
+    def take(self, new: Assignment, change: Change, proposer: Proposer) -> Assignment:
+        """Take a record that somebody worked out, after the check that every adapter makes; raises TwinholdError."""
+        current = self.records[new.shard]
         legal_successor(current, new, change, proposer=proposer, geography_of=lambda dc: self._geography_of[dc])
-        self.put(new)
+        self.put(new, change)
         return new
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How a node's calls to the store fare now."""
+
+    lost_ratio: float
+    """Of requests, and of answers."""
+    trip_s: tuple[float, float] = (0.001, 0.02)
+    """Either way, at least and at most."""
+    late_ratio: float = 0.1
+    late_s: tuple[float, float] = (0.0, 0.6)
+    """How much longer such a request takes."""
+    deaf: bool = False
+    """No answer gets back, not even one that is under way."""
 
 
 class NodeControl:
     """One node's way to the store: slow, and sometimes a request or an answer gets lost."""
 
-    def __init__(self, world: World, store: Store, host: Host, *, lost_ratio: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        world: World,
+        store: Store,
+        host: Host,
+        *,
+        way: Callable[[], Way],
+        asked: Callable[[Proposal], None],
+    ) -> None:
+        """Args: ``asked`` is told what the node proposes."""
         self._world = world
         self._store = store
         self._host = host
-        self._lost_ratio = lost_ratio
+        self._way = way
+        self._asked = asked
 
     def propose(self, proposals: Sequence[Proposal], done: Callable[[Sequence[ProposalAnswer]], None]) -> None:
         """Ask for changes."""
+        for proposal in proposals:
+            self._asked(proposal)
         unknown = [ProposalUnknown("no answer") for _ in proposals]
         self._call(lambda: [self._judge(proposal) for proposal in proposals], unknown, done)
 
@@ -75,21 +108,30 @@ class NodeControl:
             return ProposalRefused(self._store.records.get(p.shard), error.message)
 
     def _call(self, ask: Callable[[], object], unknown: object, done: Callable[..., None]) -> None:
-        chance = self._world.chance
-        there_s, back_s = (chance.uniform(0.001, 0.02) for _ in range(2))
-        lost, lost_back = (chance.random() < self._lost_ratio() for _ in range(2))
-        late_s = chance.uniform(0.0, 0.6) if chance.random() < 0.1 else 0.0
+        chance, way = self._world.chance, self._way()
+        there_s, back_s = (chance.uniform(*way.trip_s) for _ in range(2))
+        lost, lost_back = (chance.random() < way.lost_ratio for _ in range(2))
+        late_s = chance.uniform(*way.late_s) if chance.random() < way.late_ratio else 0.0
         finish = self._host.guard
+        answered = [False]
+
+        def end(answer: object) -> None:
+            if not answered[0]:
+                answered[0] = True
+                done(answer)
+
+        def back(answer: object) -> None:
+            if not self._way().deaf:
+                end(answer)
 
         def arrive() -> None:
             answer = ask()
-            if not lost_back and there_s + late_s + back_s < DEADLINE_S:
-                self._world.after(back_s, finish(lambda: done(answer)))
+            if not lost_back:
+                self._world.after(back_s, finish(lambda: back(answer)))
 
         if not lost:
             self._world.after(there_s + late_s, arrive)
-        if lost or lost_back or there_s + late_s + back_s >= DEADLINE_S:
-            self._world.after(DEADLINE_S, finish(lambda: done(unknown)))
+        self._world.after(DEADLINE_S, finish(lambda: end(unknown)))
 
 
 def promote(store: Store, shard: ShardId, base: Fence) -> Assignment | None:

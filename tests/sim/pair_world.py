@@ -2,20 +2,20 @@
 
 ``run(seed)`` plays one schedule and returns what happened; a broken law raises ``BrokenLawError``. The same seed gives
 the same trace. Laws: what was acknowledged is in the log exactly once, where the answer said; reads are prefixes of it
-that hold everything acknowledged before they began; one node answers per epoch; and the shard comes back to life.
+that hold everything acknowledged before they began; one node answers per epoch; the shard comes back to life; and what
+a ``Witness`` sees of disks, frames and records.
 """
 
-from bisect import bisect_left
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from itertools import accumulate
 
 from google.protobuf.empty_pb2 import Empty
 from google.protobuf.wrappers_pb2 import Int64Value, StringValue
 
+from chaos.fleet_laws import FleetLaw
 from chaos.sim.network import Network, Weather
 from chaos.sim.time import Host, World, host
-from core.assignments import Assignment, Copy, Fence
+from core.assignments import Assignment, Change, Copy, Fence
 from core.errors import TwinholdError
 from core.names import NodeId, ShardId, TenantName, tenant_name
 from core.rhythm import Rhythm
@@ -23,6 +23,7 @@ from core.sharding import home_shard
 from core.timers import timers
 from core.topology import Kind, Topology
 from nodes.app_table import AppTable, type_url
+from nodes.control_port import Proposal
 from nodes.driver import NodeDriver
 from nodes.frames import Frame
 from nodes.ledger import Submitted
@@ -41,7 +42,8 @@ from nodes.views import (
 )
 from tests.fleets import small_fleet
 from tests.sim.log_app import LogApp
-from tests.sim.pair_store import NodeControl, Store, promote
+from tests.sim.pair_laws import BrokenLawError, Op, Witness, once_and_in_place, reads_hold
+from tests.sim.pair_store import NodeControl, Store, Way, promote
 from twinhold.v1 import journal_pb2
 
 TIMERS = timers("fast")
@@ -53,23 +55,6 @@ APPS = AppTable([LogApp()])
 COMMAND = type_url(StringValue)
 QUERY = type_url(Empty)
 TENANT_COMMAND = type_url(journal_pb2.TenantCommand)
-
-
-class BrokenLawError(AssertionError):
-    """What must never happen has happened."""
-
-
-@dataclass(slots=True)
-class Op:
-    """A client's write or read."""
-
-    kind: str
-    text: str
-    invoked: float
-    completed: float | None = None
-    place: int = 0
-    """Of an acknowledged write; from 1."""
-    seen: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -96,6 +81,7 @@ class Machine:
         self.disk = MemoryDisk(f"{node}d1")
         self.driver: NodeDriver | None = None
         self.journal: MemoryJournal | None = None
+        self.frozen_at = 0.0
 
     def start(self) -> None:
         """Begin a life."""
@@ -114,7 +100,11 @@ class Machine:
             links=_Links(w, self.node),
             apps=APPS,
             control=NodeControl(
-                w.time, w.store, self.host, lost_ratio=lambda: 1.0 if w.isolated == self.node else w.lost_ratio
+                w.time,
+                w.store,
+                self.host,
+                way=lambda: w.way_of(self.node),
+                asked=lambda proposal: w.proposed(self, proposal),
             ),
             tell=lambda event, facts: w.told(self.node, event, facts),
             rules=w.rules,
@@ -124,19 +114,33 @@ class Machine:
         self.driver.map_changed(w.map_at_start(self.node))
         w.network.plug(self.node, self, tuple(n for n in w.nodes if n != self.node))
 
-    def crash(self, *, lose_disk: bool = False, keep_all: bool = False) -> None:
-        """End this life; unsynced deeds are lost down to any point."""
+    def crash(self, *, lose_disk: bool = False, keep: int | None = -1) -> None:
+        """End this life; of the unsynced deeds the first ``keep`` are on the disk: None: all, -1: any number."""
         if self.driver is None or self.journal is None:
             return
         chance = self.world.time.chance
         waiting = self.journal.waiting
-        self.journal.crash(keep=waiting if keep_all else chance.randint(0, waiting))
+        kept = waiting if keep is None else keep
+        self.journal.crash(keep=chance.randint(0, waiting) if kept < 0 else kept)
         self.driver = self.journal = None
         self.host.crash()
         self.world.network.gone(self.node)
+        self.world.witness.synced(self)
         if lose_disk:
+            self.world.witness.disk_lost(self)
             self.disks += 1
             self.disk = MemoryDisk(f"{self.node}d{self.disks}")
+
+    def freeze(self) -> None:
+        """Stop, silently."""
+        self.frozen_at = self.world.time.now
+        self.host.freeze()
+
+    def thaw(self) -> None:
+        """Go on, if it was stopped."""
+        if self.host.frozen and self.host.alive:
+            self.world.witness.thawed(self, self.world.time.now - self.frozen_at)
+            self.host.thaw()
 
     def message(self, peer: str, message: Frame) -> None:
         """Take a frame."""
@@ -151,9 +155,11 @@ class Machine:
         self._living().link_down(NodeId(peer), refused)
 
     def _fsync(self, done: Callable[[], None]) -> None:
-        chance = self.world.time.chance
-        slow = 0.3 if chance.random() < 0.01 else 0.0
-        self.host.call_at(self.host.now() + chance.uniform(*FSYNC_S) + slow, done)
+        def sync() -> None:
+            done()
+            self.world.witness.synced(self)
+
+        self.host.call_at(self.host.now() + self.world.fsync_s(self.node), sync)
 
     def _living(self) -> NodeDriver:
         assert self.driver is not None, "a dead process was called"
@@ -162,17 +168,15 @@ class Machine:
 
 @dataclass(frozen=True, slots=True)
 class _Links:
-    """The network, and now and then a frame once more, late, whatever became of its stream meanwhile."""
+    """The network."""
 
     world: "PairWorld"
     node: NodeId
 
     def send(self, peer: NodeId, message: Frame, *, bulk: bool = False) -> None:
+        self.world.witness.said(self.world.machines[self.node], message)
         self.world.network.send(self.node, peer, message, bulk=bulk)
-        chance, target = self.world.time.chance, self.world.machines[peer]
-        if not self.world.calm and chance.random() < 0.01:
-            again = target.host.guard(lambda: target.message(self.node, message))
-            self.world.time.after(chance.uniform(0.01, 0.8), again)
+        self.world.sent(self.node, peer, message)
 
 
 class PairWorld:
@@ -186,13 +190,14 @@ class PairWorld:
         self.topology: Topology = small_fleet(99)
         self.nodes: tuple[NodeId, ...] = tuple(node.id for node in self.topology.nodes)
         self.store = Store(self.topology)
-        self.store.changed = self._spread
+        self.store.changed = self._decided
         self.lost_ratio = 0.05
         self.machines = {node: Machine(self, node) for node in self.nodes}
         hosts: dict[str, Host] = {node: machine.host for node, machine in self.machines.items()}
         self.network: Network[Frame] = Network(self.time, hosts, Weather(jitter_s=0.002, break_ratio=0.0005))
         self.tenant: TenantName = tenant_name(f"tenants/{self.topology.geographies[0].id}/acme")
         self.shard: ShardId = home_shard(self.tenant, self.topology.geographies[0])
+        self.witness = Witness(self.shard, TIMERS, self.machines)
         self.ops: list[Op] = []
         self.answered_by: dict[Fence, NodeId] = {}
         self.calm = False
@@ -231,11 +236,35 @@ class PairWorld:
         """Say what a starting node's map holds of the shard."""
         return [self.store.records[self.shard]] if self.shard in self.store.records else []
 
+    def proposed(self, machine: Machine, proposal: Proposal) -> None:
+        """Take note of what a node asks the store for."""
+        self.witness.proposed(machine, proposal)
+
+    def way_of(self, node: NodeId) -> Way:
+        """Say how a node's calls to the store fare now."""
+        return Way(1.0 if self.isolated == node else self.lost_ratio)
+
+    def fsync_s(self, node: NodeId) -> float:
+        """Say how long a node's disk takes for the next group of deeds."""
+        chance = self.time.chance
+        slow_s = 0.3 if chance.random() < 0.01 else 0.0
+        return chance.uniform(*FSYNC_S) + slow_s
+
+    def sent(self, node: NodeId, peer: NodeId, frame: Frame) -> None:
+        """Let a frame arrive once more now and then, late, whatever became of its stream meanwhile."""
+        if not self.calm and self.time.chance.random() < 0.01:
+            self.time.after(self.time.chance.uniform(0.01, 0.8), lambda: self.arrive(node, peer, frame))
+
+    def arrive(self, node: NodeId, peer: NodeId, frame: Frame) -> None:
+        """Bring a frame to a peer, if it lives."""
+        target = self.machines[peer]
+        target.host.guard(lambda: target.message(node, frame))()
+
     # Clients: closed loops that retry the same request until it is answered.
 
-    def _client_write(self, *, create: bool = False) -> None:
+    def _client_write(self, *, create: bool = False, once: bool = False) -> None:
         self._texts += 1
-        op = Op("write", f"w{self._texts}", self.time.now)
+        op = Op("write", f"w{self._texts}", self.time.now, once=once)
         if not create:
             self.ops.append(op)
             submitted = Submitted(
@@ -260,6 +289,8 @@ class PairWorld:
                 self.time.after(self.time.chance.uniform(0.005, 0.05), again)
                 return
             self._answered(op, outcome, node)
+            if op.once:
+                return
             chance = self.time.chance
             pause_s = chance.uniform(0.1, 0.6) if chance.random() < 0.3 else chance.uniform(0.001, 0.03)
             self.time.after(pause_s, self._client_write)
@@ -277,6 +308,7 @@ class PairWorld:
         """Bring an answer back, or lose it."""
         if isinstance(outcome, Answered):
             self._one_per_epoch(machine)
+            self.witness.answered(machine, outcome)
         if self.calm or self.time.chance.random() > 0.02:
             self.time.after(self.time.chance.uniform(0.0002, 0.003), lambda: done(outcome, machine.node))
 
@@ -290,7 +322,7 @@ class PairWorld:
             return  # the answer to a forwarded request, passed on
         first = self.answered_by.setdefault(view.fence, machine.node)
         if first != machine.node:
-            raise BrokenLawError(f"{first} and {machine.node} both answered in epoch {view.fence.epoch}")
+            raise BrokenLawError(FleetLaw.I6, f"{first} and {machine.node} both answered in epoch {view.fence.epoch}")
 
     def _answered(self, op: Op, outcome: Answered, node: NodeId) -> None:
         op.completed = self.time.now
@@ -299,11 +331,16 @@ class PairWorld:
         self.time.note(f"{op.text} is acknowledged by {node} at {outcome.lsn}")
 
     def _client_read(self) -> None:
+        self._read_once()
+        self.time.after(self.time.chance.uniform(0.01, 0.06), self._client_read)
+
+    def _read_once(self) -> None:
         op = Op("read", "", self.time.now)
         machine = self.machines[self._target(0.6)]
 
         def done(outcome: QueryOutcome) -> None:
             if isinstance(outcome, QueryAnswer):
+                self.witness.read(machine, outcome)
                 op.completed = self.time.now
                 text = "".join(StringValue.FromString(body).value for _, body in outcome.parts)
                 op.seen = tuple(text.split("\n")) if text else ()
@@ -316,7 +353,6 @@ class PairWorld:
                 )
             )
             self.time.after(self.time.chance.uniform(0.0002, 0.003), ask)
-        self.time.after(self.time.chance.uniform(0.01, 0.06), self._client_read)
 
     def _target(self, isolated_ratio: float) -> NodeId:
         record = self.store.records[self.shard]
@@ -327,6 +363,13 @@ class PairWorld:
         return self.time.chance.choice(self.nodes)
 
     # The leader: judges by what it sees, and sometimes wrongly.
+
+    def _decided(self, change: Change | None, assignment: Assignment) -> None:
+        if change is None:
+            self.witness.first(assignment)
+        else:
+            self.witness.decided(change, assignment)
+        self._spread(assignment)
 
     def _spread(self, assignment: Assignment) -> None:
         self.time.note(f"record {assignment.epoch} {assignment.primary.node} {assignment.standby} {assignment.reason}")
@@ -401,8 +444,8 @@ class PairWorld:
                 machine.crash(lose_disk=chance.random() < 0.1 and self._may_lose(node))
                 self.time.after(chance.uniform(0.02, 0.6), lambda: self._revive(machine))
             case "freeze" if lives(machine):
-                machine.host.freeze()
-                self.time.after(chance.uniform(0.05, 1.0), lambda: _thaw(machine))
+                machine.freeze()
+                self.time.after(chance.uniform(0.05, 1.0), machine.thaw)
             case "cut":
                 peer = chance.choice([n for n in self.nodes if n != node])
                 self.network.cuts |= {(node, peer)} | ({(peer, node)} if chance.random() < 0.6 else set())
@@ -450,7 +493,7 @@ class PairWorld:
         self.network.weather.break_ratio = 0.0
         self.network.mend()
         for machine in self.machines.values():
-            _thaw(machine)
+            machine.thaw()
             self._revive(machine)
 
     # Judgement.
@@ -459,8 +502,8 @@ class PairWorld:
         writes = [op for op in self.ops if op.kind == "write"]
         reads = [op for op in self.ops if op.kind == "read"]
         alive = bool(reads) and reads[-1].invoked > FAULTS_S + CALM_S - 0.5
-        if not alive and not self._sole_copy_lost():
-            raise BrokenLawError(f"the shard did not come back to life: {self._state()}")
+        if not alive and not self._blocked():
+            raise BrokenLawError(FleetLaw.LIVENESS, f"the shard did not come back to life: {self._state()}")
         log = max((read.seen for read in reads), key=len, default=())
         if alive:
             once_and_in_place(writes, log, until=self.time.now - 0.5)
@@ -475,11 +518,13 @@ class PairWorld:
             changes=tuple(record.reason for record in self.store.history),
         )
 
-    def _sole_copy_lost(self) -> bool:
-        """Say whether the disk of a SOLO primary is gone: a double fault, blocked until an operator overrides."""
+    def _blocked(self) -> bool:
+        """Say whether the only copy is lost or damaged: a double fault, until an operator overrides or restores."""
         record = self.store.records[self.shard]
-        disk = self.machines[record.primary.node].disk
-        return record.standby is None and not record.primary.copy_id.startswith(f"{disk.disk_id}.")
+        machine = self.machines[record.primary.node]
+        views = [] if machine.driver is None else machine.driver.report(complete=True)
+        lost = not record.primary.copy_id.startswith(f"{machine.disk.disk_id}.")
+        return record.solo and (lost or any("damaged" in view.complaint for view in views))
 
     def _state(self) -> str:
         views = [
@@ -495,44 +540,12 @@ def run(seed: int, *, rules: Rules | None = None) -> Tally:
         return world.run()
     except AssertionError as broken:
         again = f"python -m tests.sim.pair_world {seed}"
-        raise BrokenLawError(f"seed {seed}: {broken!r}\nplay it again: {again}") from broken
+        raise AssertionError(f"seed {seed}: {broken!r}\nplay it again: {again}") from broken
 
 
 def lives(machine: Machine) -> bool:
+    """Say whether a machine's process runs."""
     return machine.driver is not None and not machine.host.frozen
-
-
-def _thaw(machine: Machine) -> None:
-    if machine.host.frozen and machine.host.alive:
-        machine.host.thaw()
-
-
-def once_and_in_place(writes: list[Op], log: tuple[str, ...], *, until: float) -> None:
-    if len(set(log)) < len(log):
-        raise BrokenLawError("a write is in the log twice")
-    for op in writes:
-        if op.completed is None or op.completed > until:
-            continue
-        if log[op.place - 1 : op.place] != (op.text,):
-            raise BrokenLawError(f"acknowledged {op.text} is not at {op.place} of {len(log)}")
-
-
-def reads_hold(reads: list[Op], writes: list[Op], log: tuple[str, ...]) -> None:
-    acked = [(op.completed, op.place) for op in writes if op.completed is not None]
-    seen = [(read.completed, len(read.seen)) for read in reads if read.completed is not None]
-    known = sorted(acked + seen)
-    times = [when for when, _ in known]
-    due = list(accumulate((place for _, place in known), max, initial=0))
-    for read in reads:
-        if read.seen != log[: len(read.seen)]:
-            raise BrokenLawError(f"a read at {read.invoked:.3f} shows what the log does not hold")
-        least = due[bisect_left(times, read.invoked)]
-        if len(read.seen) < least:
-            raise BrokenLawError(f"a stale read at {read.invoked:.3f}: {len(read.seen)} entries, {least} were known")
-    for op in writes:
-        least = due[bisect_left(times, op.invoked)]
-        if op.completed is not None and op.place <= least:
-            raise BrokenLawError(f"{op.text} stands at {op.place}, {least} were known before it was written")
 
 
 if __name__ == "__main__":

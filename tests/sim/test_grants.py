@@ -3,11 +3,13 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from chaos.fleet_laws import FleetLaw
 from core.names import NodeId, ShardId
 from nodes.driver import NodeDriver
 from nodes.link import Link
 from nodes.pair_rules import Rules
-from tests.sim.pair_world import FAULTS_S, BrokenLawError, PairWorld
+from tests.sim.pair_laws import BrokenLawError
+from tests.sim.pair_world import FAULTS_S, PairWorld
 
 LOOK_EVERY_S = 0.0005
 
@@ -35,7 +37,8 @@ class Judged(PairWorld):
             self.kept.add(link.refused_now)
             fresh = _refused(driver, link)
             if link.refused_now != fresh:
-                raise BrokenLawError(f"{node} would refuse {link.peer} {link.refused_now} where {fresh} is right")
+                what = f"{node} would refuse {link.peer} {link.refused_now} where {fresh} is right"
+                raise BrokenLawError(FleetLaw.I6, what)
 
 
 def _refused(driver: NodeDriver, link: Link) -> tuple[ShardId, ...]:

@@ -131,7 +131,7 @@ def test_a_standby_sends_away_who_has_heard_of_no_later_epoch_at_once_and_who_ha
 def bereave(world: Quiet) -> NodeId:
     """Kill the primary's process, and return the standby once it knows."""
     standby = world.standby
-    world.machines[world.primary].crash(keep_all=True)
+    world.machines[world.primary].crash(keep=None)
     until = world.time.now + 1.0
     while not any(seen.refused for seen in world.driver(standby).observations()):
         assert world.time.now < until, "nobody tells the standby"
@@ -219,7 +219,7 @@ def test_a_damaged_copy_asks_to_be_relieved_and_is_never_served(where: str) -> N
     world = quiet()
     node = world.standby if where == "standby" else world.primary
     machine = world.machines[node]
-    machine.crash(keep_all=True)
+    machine.crash(keep=None)
     machine.disk.flip(world.shard, 3)
     machine.start()
     world.time.run(world.time.now + 0.3)
