@@ -113,7 +113,7 @@ def _place(p: CopyState, peer: Peer, m: Hello, now: float) -> None:
 
 
 def _welcome(p: CopyState, peer: Peer, common: Tip | None, now: float) -> None:
-    """Tell where to go on from; None: from a snapshot. A damaged journal ends early: by it nobody drops anything (I8)."""
+    """Tell where to go on from; None: from a snapshot. By a damaged journal, which ends early, nobody drops a thing."""
     if p.complaint:
         return
     start = p.floor if common is None else common
