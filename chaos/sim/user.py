@@ -207,7 +207,7 @@ class _Writing(NamedTuple):
 
     def begin(self, send: Send, hearer: Hearer[nv.Answered]) -> Callable[[], None]:
         """Send it."""
-        submitted = self.submitted._replace(epoch=send.epoch)
+        submitted = self.submitted._replace(epoch=send.epoch, request_id=send.request_id)
         return _Attempt(self.user, send, hearer, lambda node, back: node.submit(submitted, back)).begin()
 
 
