@@ -5,7 +5,7 @@ before ``lossy_from_lsn`` is in the log; whatever else is not is kept in ``orpha
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from google.protobuf.wrappers_pb2 import StringValue
@@ -17,6 +17,7 @@ from core.errors import TwinholdError
 from core.names import NodeId
 from nodes.apps.wire import entry_of
 from nodes.pair_rules import Rules
+from nodes.records import Record
 from nodes.views import Answered, CopyView, Order, Outcome
 from tests.sim.pair_laws import BrokenLawError, Op, once_and_in_place, reads_hold
 from tests.sim.pair_world import Machine, PairWorld, lives
@@ -247,9 +248,11 @@ class OverrideWorld(PairWorld):
         lost = [op for op in writes if self._at_risk(op) and op.text not in held]
         records, states = self._quarantine(0)
         told, _ = self._quarantine(self.orphans_before)
+        unfollowed, state = self._unfollowed()
+        states += state
         for op in lost:
             in_state = any(re.search(rb"(?<!\w)" + op.text.encode() + rb"(?!\w)", state) for state in states)
-            if op.text not in records and not in_state:
+            if op.text not in records | unfollowed and not in_state:
                 raise BrokenLawError(Law.LOST, f"acknowledged {op.text} is lost without a trace")
         tally.lost, tally.in_records = len(lost), sum(op.text in records for op in lost)
         tally.late = sum(self.acks[op.text].at > self.overridden_at for op in writes if self._at_risk(op))
@@ -273,16 +276,25 @@ class OverrideWorld(PairWorld):
         before = read.completed <= self.returned_at
         return read.invoked >= self.overridden_at and (before or read.invoked >= self.heard_at)
 
+    def _unfollowed(self) -> tuple[set[str], list[bytes]]:
+        """Read what the old primary still has in its journal: while it follows nobody, nothing of it is gone."""
+        shelf = None if self.old is None else self.machines[self.old].disk.shelves.get(self.shard)
+        if shelf is None:
+            return set(), []
+        return _texts(shelf.records), [] if shelf.snapshot is None else shelf.snapshot[1]
+
     def _quarantine(self, start: int) -> tuple[set[str], list[bytes]]:
         """Read what the old primary's disk keeps aside, from a cut on: texts of records, and whole states."""
         if self.old is None:
             return set(), []
         disk = self.machines[self.old].disk
-        entries = [entry_of(record.body) for _, records in disk.orphans[start:] for record in records]
-        texts = {
-            StringValue.FromString(event).value for entry in entries if entry.app == "log" for event in entry.events
-        }
+        texts = _texts(record for _, records in disk.orphans[start:] for record in records)
         return texts, [part for _, _, parts in disk.orphan_snapshots for part in parts]
+
+
+def _texts(records: Iterable[Record]) -> set[str]:
+    entries = [entry_of(record.body) for record in records]
+    return {StringValue.FromString(event).value for entry in entries if entry.app == "log" for event in entry.events}
 
 
 def override(seed: int, *, rules: Rules | None = None) -> OverrideTally:
