@@ -8,7 +8,7 @@ are drawn together.
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from chaos.schedule import Crash, Fault, Freeze, LoseDc, Schedule, Timed
+from chaos.schedule import Crash, FailFsync, Fault, Freeze, LoseDc, Schedule, Switchover, Timed
 from chaos.setting import processes_of, topology_of
 
 SHORT_S = 0.05
@@ -83,7 +83,7 @@ def _softer(schedule: Schedule, fault: Fault) -> Iterator[Fault]:
         for name, dc in processes_of(topology_of(schedule.setting)).items():
             if dc == fault.dc:
                 yield (Freeze if fault.silently else Crash)(name, fault.for_s)
-    if lasts_s(fault) > SHORT_S:
+    if not isinstance(fault, FailFsync | Switchover) and lasts_s(fault) > SHORT_S:
         yield replace(fault, for_s=round(lasts_s(fault) / 2, 3))
 
 

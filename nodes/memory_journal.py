@@ -56,7 +56,7 @@ class MemoryDisk:
     locked: bool = False
 
     def flip(self, shard: ShardId, lsn: int) -> None:
-        """Change one bit of a durable record."""
+        """Change one bit of a durable record; doing it again changes it back."""
         shelf = self.shelves[shard]
         place = shelf.index(lsn) - 1
         shelf.records[place] = _flipped(shelf.records[place])
@@ -91,6 +91,8 @@ class MemoryJournal:
         disk.locked = True
         self._disk = disk
         self._later = later
+        self.before: Callable[[], None] = _nothing
+        """Called before each deed is taken in; a process that dies there dies between two deeds."""
         self._waiting: list[tuple[Deed, Done, bool]] = []
         self._untold: list[tuple[Done, DiskError | None]] = []
         """Durable or refused, and nobody was told yet: all of them quiet, or about to be told."""
@@ -234,6 +236,7 @@ class MemoryJournal:
         return copy_id(self._disk.disk_id, len(self._disk.asides.get(shard, ())) + 1)
 
     def _do(self, deed: Deed, done: Done, *, quiet: bool = False) -> None:
+        self.before()
         if not self._waiting:
             self._later(self._sync)
         self._waiting.append((deed, done, quiet))
@@ -316,6 +319,10 @@ class MemoryJournal:
             if shelf.records and shelf.tip.lsn > before.get(shard, 0):
                 last = shelf.records[-1]
                 shelf.records[-1] = last._replace(body=last.body[: len(last.body) // 2])
+
+
+def _nothing() -> None:
+    pass
 
 
 def _flipped(record: Record) -> Record:

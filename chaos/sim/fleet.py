@@ -4,22 +4,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from chaos.history import Line
+from chaos.schedule import Lasting
+from chaos.sim.disks import DiskFaults
 from chaos.sim.messages import SimMessage
-from chaos.sim.network import Network, Weather
+from chaos.sim.network import Network, Pair, Weather
 from chaos.sim.node import Parts, SimNode
+from chaos.sim.operator import Operator
 from chaos.sim.plane import SimPlane
+from chaos.sim.store import StoreWeather
 from chaos.sim.time import Host, World, host
 from chaos.sim.user import User
 from control_plane.driver import ControlPlaneDriver
-from control_plane.memory_store import Fate, Vault
-from control_plane.ports import Partition
+from control_plane.memory_store import Vault
 from core.assignments import Assignment
 from core.names import ControlPlaneId, DcId, NodeId, TenantName
 from core.timers import Timers
 from core.topology import Topology, rtt_table_s
-
-STORE_TRIP_S = 0.004
-STORE_LOST_RATIO = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +50,17 @@ class SimFleet:
         )
         self.network: Network[SimMessage] = Network(world, self.hosts, self.weather)
         self.vault = Vault(topology, host(world, "store", drift_ratio=0.0))
-        self.store_reachable = True
+        self.store = StoreWeather(world, self.hosts)
+        self.lasting: list[Lasting] = []
+        """Faults that have begun and not ended."""
+        self.cut_by_faults: set[Pair] = set()
+        self.healed = False
         self.nodes: dict[NodeId, SimNode] = {}
         self.planes: dict[ControlPlaneId, SimPlane] = {}
         self.lines: list[Line] = []
         self._build(parts)
+        self.disks = DiskFaults(world, self.nodes, self.vault)
+        self.operator = Operator(world, self.planes)
         self.users = [
             User(
                 tenant,
@@ -90,6 +96,8 @@ class SimFleet:
         if machine.frozen:
             machine.thaw()
         elif not machine.alive:
+            if name in self.nodes:
+                self.disks.change(self.nodes[NodeId(name)])
             machine.start()
             self._machine(name).start()
 
@@ -111,14 +119,28 @@ class SimFleet:
             self.network.cuts.add((b, a))
         self.world.note(f"cut {a} -> {b} both_ways={both_ways}")
 
+    def restore(self, node: NodeId) -> None:
+        """Put right what reads wrong on a node's disk, as an operator does; a process that noticed starts anew."""
+        if self.disks.restore(self.nodes[node]):
+            self.crash(node)
+            self.restart(node)
+
     def heal(self) -> None:
-        """End every fault: mend cuts, start and thaw everybody, let the store answer."""
-        self.network.mend()
-        self.weather.break_ratio = self.weather.lost_call_ratio = 0.0
-        self.store_reachable = True
+        """End every fault: mend cuts, start and thaw everybody, let the store answer, restore what is damaged."""
+        self.healed = True
+        self.lasting.clear()
         self.world.note("everything heals")
+        self.network.mend()
+        self.weather.heal()
+        self.network.undialled = set()
+        self.store.heal()
+        for node in self.nodes.values():
+            node.disk_refusal, node.fsync_extra_s = "", 0.0
+            self.restore(node.node)
         for name in (*self.nodes, *self.planes):
+            self.hosts[name].doom(0)
             self.restart(name)
+        self.operator.uncordon_all()
 
     def settled(self) -> list[str]:
         """Say what keeps the fleet from being whole: shards on one copy or unserved; empty: nothing."""
@@ -154,7 +176,7 @@ class SimFleet:
                 timers=timers,
                 network=self.network,
                 vault=self.vault,
-                weather=self._fate,
+                weather=self.store,
                 nodes=self.nodes,
             )
 
@@ -164,14 +186,6 @@ class SimFleet:
 
     def _living(self) -> Mapping[ControlPlaneId, ControlPlaneDriver]:
         return {plane.plane: plane.driver for plane in self.planes.values() if plane.driver is not None}
-
-    def _fate(self, caller: ControlPlaneId, partitions: Sequence[Partition]) -> Fate:
-        chance = self.world.chance
-        if not self.store_reachable:
-            return Fate(None, None)
-        there = None if chance.random() < STORE_LOST_RATIO else STORE_TRIP_S + chance.expovariate(500.0)
-        back = None if chance.random() < STORE_LOST_RATIO else STORE_TRIP_S + chance.expovariate(500.0)
-        return Fate(there, back)
 
 
 def _delays(topology: Topology) -> dict[tuple[str, str], float]:

@@ -66,6 +66,11 @@ class Weather:
     clogs: dict[Pair, tuple[float, float]] = field(default_factory=dict)
     """Ordered pairs whose delay grows: since when, and by how many seconds a second."""
 
+    def heal(self) -> None:
+        """Let everything through, as fast as it goes."""
+        self.clogs = {}
+        self.break_ratio = self.lost_call_ratio = self.late_ratio = 0.0
+
     def trip_s(self, source: Name, target: Name, now: float, draw: float) -> float:
         """Say how long a message takes; ``draw`` is chance, in [0, 1): the higher, the longer."""
         pair = (source, target)

@@ -70,6 +70,13 @@ class SimNode:
             planes,
         )
         self.disk = MemoryDisk(f"disk-{node}")
+        self.disks = 1
+        self.disk_lost = False
+        """The disk does not come back with the next life."""
+        self.disk_refusal = ""
+        """Not empty: why the disk takes no writes now."""
+        self.fsync_extra_s = 0.0
+        host.die = self.crash
         self.driver: NodeDriver | None = None
         self.journal: MemoryJournal | None = None
         self._observers = observers_of(topology.node(node), topology)
@@ -80,6 +87,7 @@ class SimNode:
     def start(self) -> None:
         """Begin a life of the process."""
         journal = self.journal = MemoryJournal(self.disk, self._fsync)
+        journal.before = self.host.deed
         driver = self.driver = self._driver(journal)
         driver.follow_steps(self._forget)
         driver.start()
@@ -114,6 +122,17 @@ class SimNode:
         self.driver = self.journal = None
         self.host.crash()
         self._network.gone(self.node)
+
+    def replace_disk(self) -> None:
+        """Put an empty disk in; the process does not run."""
+        self.disks += 1
+        self.disk = MemoryDisk(f"disk-{self.node}-{self.disks}")
+        self.host.world.note(f"{self.node} has an empty disk")
+
+    def fail_fsync(self, cause: str, *, kept: bool) -> None:
+        """Let the next fsync fail."""
+        if self.journal is not None:
+            self.journal.fail_next(cause, kept=kept)
 
     # The network's end of the streams.
 
@@ -234,7 +253,7 @@ class SimNode:
             spawn=self.host,
             rng=world.chance,
             journal=journal,
-            links=_Links(self._network, self.node),
+            links=_Links(self._network, self.host, self.node),
             apps=self._parts.apps,
             window=USUAL_WINDOW,
             control=self,
@@ -256,7 +275,9 @@ class SimNode:
             seen.forget(self.host.now())
 
     def _fsync(self, callback: Callable[[], None]) -> None:
-        self.host.after(self.host.world.chance.expovariate(1 / FSYNC_MEAN_S), callback)
+        self.disk.refusal = self.disk_refusal
+        delay_s = self.host.world.chance.expovariate(1 / FSYNC_MEAN_S) + self.fsync_extra_s
+        self.host.after(delay_s, callback)
 
     def _send(self, peer: str, message: SimMessage) -> None:
         self._network.send(self.node, peer, message)
@@ -264,6 +285,7 @@ class SimNode:
     def _call_leader(
         self, ask: Callable[[ControlPlaneDriver, Callable[..., None]], None], done: Callable[..., None]
     ) -> None:
+        self.host.deed()
         leader = self._leader[1] or self.host.world.chance.choice(self._plane_ids)
 
         def there(back: Callable[[object], None]) -> None:
@@ -344,9 +366,11 @@ class SimNode:
 @dataclass(frozen=True, slots=True)
 class _Links:
     network: Network[SimMessage]
+    host: Host
     node: NodeId
 
     def send(self, peer: NodeId, message: Frame, *, bulk: bool = False) -> None:
+        self.host.deed()
         self.network.send(self.node, peer, message, bulk=bulk)
 
 

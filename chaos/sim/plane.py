@@ -78,6 +78,7 @@ class SimPlane:
         self._vault, self._weather, self._nodes = vault, weather, nodes
         self.driver: ControlPlaneDriver | None = None
         self._peers = [other.id for other in topology.control_planes if other.id != plane]
+        host.die = self.crash
 
     def start(self) -> None:
         """Begin a life of the process."""
@@ -173,6 +174,7 @@ class SimPlane:
         done: Callable[[Sequence[PrepareResult] | Unreached], None],
     ) -> None:
         """Ask a node whether its copies could take over."""
+        self.host.deed()
         asked = [nv.PrepareShard(s.shard, s.base) for s in shards]
 
         def there(back: Callable[[Sequence[nv.PrepareResult] | None], None]) -> None:
@@ -199,6 +201,7 @@ class SimPlane:
         done: Callable[[Sequence[TransferResult] | Unreached], None],
     ) -> None:
         """Give a node orders."""
+        self.host.deed()
         asked = [nv.TransferOrder(o.shard, o.base, nv.Order[o.order.value], o.target, o.reason) for o in orders]
 
         def there(back: Callable[[Sequence[nv.TransferResult] | None], None]) -> None:
@@ -221,6 +224,7 @@ class SimPlane:
 
     def confer(self, peer: ControlPlaneId, beat: ConferView) -> None:
         """Send a heartbeat to another control plane."""
+        self.host.deed()
         if peer in self._up:
             self._send(peer, Confer(beat))
         else:

@@ -111,6 +111,9 @@ class Host:
     frozen: bool = False
     woke: Callable[[float], None] | None = None
     """Told how long this host stood still, before anything else runs when it thaws."""
+    die: Callable[[], None] = field(default=lambda: None)
+    """Ends the process that runs here."""
+    _deeds_left: int = 0
     _held: list[Waiting] = field(default_factory=list)
     _froze_at: float = 0.0
 
@@ -119,8 +122,8 @@ class Host:
         return self.offset_s + self.world.now * self.rate
 
     def wall_ms(self) -> int:
-        """Read this host's idea of the date."""
-        return 1_800_000_000_000 + int(self.now() * 1000)
+        """Read this host's idea of the date: within two seconds of everybody's, as machines that keep time are."""
+        return 1_800_000_000_000 + int((self.world.now + self.offset_s % 4.0 - 2.0) * 1000)
 
     def call_at(self, when: float, callback: Callable[[], None]) -> Waiting:
         """Run a callback at a time of this host's clock, if it then still lives."""
@@ -164,11 +167,27 @@ class Host:
         """Keep what came while this host is frozen."""
         self._held.append(waiting)
 
+    def doom(self, deeds: int) -> None:
+        """Let the process die before the ``deeds``-th thing that it asks of the world from now on; 0: let it live."""
+        self._deeds_left = deeds
+
+    def deed(self) -> None:
+        """Count something that the process is about to ask of the world.
+
+        Raises:
+            ProcessDiedError: it died instead, in the middle of a turn.
+        """
+        if self._deeds_left:
+            self._deeds_left -= 1
+            if not self._deeds_left:
+                self.die()
+                raise ProcessDiedError
+
     def crash(self) -> None:
         """End this life; nothing of it runs any more, no ``finally`` either."""
         self.life += 1
         self.alive = self.frozen = False
-        self.woke = None
+        self.woke, self._deeds_left = None, 0
         self._held.clear()
         self.world.note(f"{self.name} crashes")
 

@@ -158,8 +158,8 @@ class OverrideFleet:
         return [p for p in living if p.driver is not None and p.driver.leader().leader == p.plane][:1]
 
     def _stop_store(self) -> None:
-        self.fleet.store_reachable = False
-        self.fleet.world.after(1.0, lambda: setattr(self.fleet, "store_reachable", True))
+        self.fleet.store.away = True
+        self.fleet.world.after(1.0, self.fleet.store.heal)
 
     def _operate(self) -> None:
         """Do again what is not done, as a person does: a new command each time."""
