@@ -167,12 +167,17 @@ class Guard:
         office = self.office
         return brake.braked(
             brake.Accused(office.catalog.geography_of(dc), dc, whole_dc=node is None),
-            evacuations=office.shelf.evacuations(open_only=False),
+            evacuations=[*office.shelf.evacuations(open_only=False), *self._unrecorded()],
             halts=office.shelf.all(Halt),
             resume=next(iter(office.shelf.all(Resume)), None),
             looking_dead=self.dead_now(dc, now) if node is None else (),
             now_ms=office.clock.wall_ms(),
         )
+
+    def _unrecorded(self) -> list[Evacuation]:
+        """List what is declared lost and waits for the store, as long as an outage of it may last: it counts already."""
+        waiting = [mission.evacuation for mission in self.missions.values() if not mission.rescue.recorded]
+        return [evacuation for evacuation in waiting if evacuation is not None]
 
     def _holds_copies(self, dc: DcId, node: NodeId | None) -> bool:
         """Say whether any record names the accused.

@@ -130,6 +130,21 @@ def test_a_second_data_center_of_one_geography_is_left_alone_and_the_brake_says_
     assert not world.lead().status().brake_halted
 
 
+def test_a_verdict_that_waits_for_the_store_is_counted_by_the_brake(world: PocketWorld) -> None:
+    world.store_down = True
+    world.kill_dc(WAW)
+    world.run(3.0)
+    world.start_dc(WAW)
+    world.run(3.0)
+    world.kill_dc("par1")
+    world.run(3.0)
+    world.store_down = False
+    world.run(3.0)
+    recorded = [event.subject for event in world.events() if event.type == "evacuation.recorded"]
+    assert recorded == ["dataCenters/waw1"]
+    assert world.lead().status().brake_halted
+
+
 def test_a_cut_observer_leads_to_no_action(world: PocketWorld) -> None:
     for other in world.topology.nodes:
         if other.id != "ber1-c1":
@@ -270,7 +285,7 @@ def test_a_store_restored_from_a_backup_is_noticed_and_never_written(world: Pock
     world.lead().switchover(shard, validate_only=False, asked=ASKED, done=lambda _: None)
     until(world, lambda: world.known[shard].fence > before.fence, within_s=5.0)
     world.run(2.0)
-    world.vault.restore(backup)
+    world.vault.restore(backup, noticed=False)
     for control_plane in list(world.drivers):
         world.crash_control_plane(control_plane)
         world.restart_control_plane(control_plane)
