@@ -9,7 +9,7 @@ STAMP := .venv/installed.stamp
 LOAD_STAMP := .venv/installed-load.stamp
 
 .DEFAULT_GOAL := help
-.PHONY: help setup proto lock check test rehearse bench load format
+.PHONY: help setup proto lock check test prove-model rehearse bench load format
 
 help: ## List the targets.
 	@sed -n 's/^\([a-z]*\):.*## /make \1|/p' Makefile | awk -F'|' '{printf "%-14s %s\n", $$1, $$2}'
@@ -45,6 +45,9 @@ check: $(STAMP) ## Format, lint, types, floors, staircase, proto lint and breaki
 
 test: $(STAMP) ## Run every test (at most 10 minutes).
 	$(BIN)/pytest $(PYTEST_ARGS)
+
+prove-model: $(STAMP) ## Check the TLA+ model at large, and see every mutant of it caught (needs Java).
+	$(BIN)/python -m tests.model.prove
 
 rehearse: $(STAMP) ## Lose a data center on this machine and see that nothing is lost.
 	$(BIN)/twinhold rehearse $(REHEARSE_ARGS)
