@@ -1,25 +1,27 @@
 """The simulated fleet: hosts, nodes, control planes, one store, people; and the faults that a schedule names."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from chaos.history import Line
 from chaos.schedule import Lasting
 from chaos.sim.disks import DiskFaults
-from chaos.sim.messages import SimMessage
-from chaos.sim.network import Network, Pair, Weather
+from chaos.sim.network import Pair, Weather
 from chaos.sim.node import Parts, SimNode
 from chaos.sim.operator import Operator
 from chaos.sim.plane import SimPlane
 from chaos.sim.store import StoreWeather
 from chaos.sim.time import Host, World, host
 from chaos.sim.user import User
+from chaos.sim.watched import WatchedNetwork, WatchedVault
+from chaos.sim.witness import Sights, Witness
 from control_plane.driver import ControlPlaneDriver
-from control_plane.memory_store import Vault
 from core.assignments import Assignment
+from core.fleet_map import FleetMap
 from core.names import ControlPlaneId, DcId, NodeId, TenantName
 from core.timers import Timers
 from core.topology import Topology, rtt_table_s
+from nodes.memory_journal import MemoryDisk
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +50,11 @@ class SimFleet:
         self.weather = Weather(
             delay_s=_delays(topology), break_ratio=plan.break_ratio, lost_call_ratio=plan.lost_call_ratio
         )
-        self.network: Network[SimMessage] = Network(world, self.hosts, self.weather)
-        self.vault = Vault(topology, host(world, "store", drift_ratio=0.0))
+        self.witness = Witness(
+            world, topology, plan.timers, Sights(self._disk, self._living, self._maps, self._troubled)
+        )
+        self.network = WatchedNetwork(world, self.hosts, self.weather, self.witness)
+        self.vault = WatchedVault(topology, host(world, "store", drift_ratio=0.0), self.witness)
         self.store = StoreWeather(world, self.hosts)
         self.lasting: list[Lasting] = []
         """Faults that have begun and not ended."""
@@ -186,6 +191,20 @@ class SimFleet:
 
     def _living(self) -> Mapping[ControlPlaneId, ControlPlaneDriver]:
         return {plane.plane: plane.driver for plane in self.planes.values() if plane.driver is not None}
+
+    def _disk(self, node: NodeId) -> MemoryDisk:
+        return self.nodes[node].disk
+
+    def _maps(self) -> Iterator[tuple[str, FleetMap]]:
+        """Name every map that is shown now."""
+        yield from ((node.node, node.fleet_map) for node in self.nodes.values() if node.driver is not None)
+        yield from ((plane, driver.fleet_map) for plane, driver in self._living().items())
+
+    def _troubled(self) -> Iterator[str]:
+        """Name the processes that are dead, frozen, or hindered in talking with anybody."""
+        yield from (name for name, machine in self.hosts.items() if machine.frozen or not machine.alive)
+        for pair in (*self.network.cuts, *self.network.undialled, *self.weather.clogs):
+            yield from pair
 
 
 def _delays(topology: Topology) -> dict[tuple[str, str], float]:

@@ -3,6 +3,7 @@
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import inf
 
 from chaos.fleet_laws import Breach, FleetLaw
 from chaos.history import Line
@@ -29,7 +30,7 @@ class SimResult:
 
     seed: int
     broken: tuple[Breach, ...]
-    """Empty: none."""
+    """The earliest first; empty: none."""
     operations: int
     acknowledged: int
     simulated_s: float
@@ -45,6 +46,7 @@ def simulate(schedule: Schedule, parts: Parts, *, tell: Callable[[str], None] | 
         broken = [*_run(fleet, schedule), *_judged(fleet)]
     except Exception as error:  # noqa: BLE001  # whatever the code under test trips over is what we look for
         broken = [_tripped(error, world.now)]
+    broken = sorted([*fleet.witness.breaches, *broken], key=lambda breach: inf if breach.at_s is None else breach.at_s)
     acknowledged = sum(1 for line in fleet.lines if line.outcome == "ok")
     return SimResult(schedule.seed, tuple(broken), len(fleet.lines), acknowledged, world.now, world.trace_hash)
 
@@ -66,6 +68,7 @@ def _run(fleet: SimFleet, schedule: Schedule) -> list[Breach]:
     end = world.now + LAST_WORDS_S
     while len(audited) < len(fleet.users) and world.now < end:
         world.run(world.now + 0.1)
+    fleet.witness.close()
     return broken
 
 

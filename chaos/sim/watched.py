@@ -1,0 +1,93 @@
+"""The simulated network and store as the witness sees them: each does what it does, and tells."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
+
+from chaos.sim.messages import Report, SimMessage
+from chaos.sim.network import Name, Network, Weather
+from chaos.sim.time import Host, World
+from chaos.sim.witness import Witness
+from control_plane.memory_store import Vault
+from control_plane.ports import Adoption, Applied, Doc, Partition, Row, WriteAnswer
+from core.names import NodeId, ShardId
+from core.ports import Clock
+from core.topology import Topology
+from nodes.frames import Frame
+from nodes.views import Answered, QueryAnswer
+
+Answer = TypeVar("Answer")
+
+
+class WatchedNetwork(Network[SimMessage]):
+    """A network whose every frame, and every answer to a call, is seen as it leaves."""
+
+    def __init__(self, world: World, hosts: Mapping[Name, Host], weather: Weather, witness: Witness) -> None:
+        super().__init__(world, hosts, weather)
+        self._witness = witness
+
+    def send(self, source: Name, target: Name, message: SimMessage, *, bulk: bool = False) -> None:
+        """Send on the stream."""
+        if isinstance(message, Frame):
+            self._witness.sent(NodeId(source), NodeId(target), message)
+        elif isinstance(message, Report):
+            for copy in message.message.copies:
+                if copy.complaint:
+                    self._witness.complained(NodeId(source), ShardId(copy.shard))
+        super().send(source, target, message, bulk=bulk)
+
+    def call(
+        self,
+        source: Name,
+        target: Name,
+        ask: Callable[[Callable[[Answer], None]], None],
+        done: Callable[[Answer | None], None],
+        *,
+        deadline_s: float,
+    ) -> None:
+        """Call another host."""
+        witness = self._witness
+
+        def watched(back: Callable[[Answer], None]) -> None:
+            def leave(answer: Answer) -> None:
+                if isinstance(answer, Answered | QueryAnswer):
+                    witness.answered(NodeId(target), source, answer)
+                back(answer)
+
+            ask(leave)
+
+        super().call(source, target, watched, done, deadline_s=deadline_s)
+
+
+class WatchedVault(Vault):
+    """A store whose every deed is seen as it is done."""
+
+    def __init__(self, topology: Topology, clock: Clock, witness: Witness) -> None:
+        super().__init__(topology, clock)
+        self._witness = witness
+
+    def write(self, partition: Partition, term: int, rows: Sequence[Row], docs: Sequence[Doc]) -> WriteAnswer:
+        """Judge and write."""
+        answers = super().write(partition, term, rows, docs)
+        if isinstance(answers, tuple):
+            done = [isinstance(answer, Applied) for answer in answers]
+            self._witness.wrote(
+                partition,
+                term,
+                [row for row, applied in zip(rows, done[: len(rows)], strict=True) if applied],
+                [doc for doc, applied in zip(docs, done[len(rows) :], strict=True) if applied],
+            )
+        return answers
+
+    def raise_term(self, term: int) -> WriteAnswer:
+        """Take the fleet partition over."""
+        answer = super().raise_term(term)
+        if isinstance(answer, tuple):
+            self._witness.raised(term)
+        return answer
+
+    def adopt(self, term: int, adoption: Adoption) -> WriteAnswer:
+        """Put records in place of those of a restored store."""
+        answer = super().adopt(term, adoption)
+        if answer == (Applied(),):
+            self._witness.adopted(term, adoption)
+        return answer
