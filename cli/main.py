@@ -17,6 +17,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "dc": ("cli.dc:dc", "List, cordon, drain and evacuate data centers."),
     "tenant": ("cli.tenant:tenant", "Create, list, locate and explain tenants."),
     "shard": ("cli.shard:shard", "List and show shards, and change their roles."),
+    "store": ("cli.store:store", "Show the assignment store; adopt one that was restored from a backup."),
     "failover": ("cli.failover:failover", "Show failovers, past and present; release the brake."),
     "events": ("cli.events:events", "Show what the control plane decided, and why."),
     "chat": ("cli.chat:chat", "Post into a tenant's channels, read and follow them."),

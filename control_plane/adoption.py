@@ -69,6 +69,18 @@ class AdoptionPlan:
     """Why it can't be done yet; empty: it can."""
 
 
+@dataclass(frozen=True, slots=True)
+class StoreView:
+    """How the store is, as its leader knows it."""
+
+    fleet: str
+    term: int
+    restored: str
+    """Why nothing is written; empty: it was not restored, or has been adopted."""
+    plan: AdoptionPlan
+    """What adopting it would do now."""
+
+
 def rebuilt(
     shard: ShardId,
     claims: Sequence[Claim],

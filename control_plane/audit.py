@@ -4,6 +4,7 @@ Types, most significant word first:
 
 - ``leader.took_over``, ``leader.stepped_down``
 - ``verdict.reached``, ``verdict.withheld`` (data centers and nodes), ``store.restored`` (C10: nothing is written)
+- ``store.adopted``: a restored store's records were rebuilt, and which shards stay frozen
 - ``evacuation.recorded``, ``evacuation.finished``, ``evacuation.closed``
 - ``brake.halted``, ``brake.resumed``
 - ``failover.canary``, ``failover.promoted``, ``failover.impossible``

@@ -1,7 +1,7 @@
 """The leader's small records in the store: what a new leader must know to go on where the old one stopped.
 
-Evacuations (C9), cordons, homecomings, operations and the brake's halt. Bodies are JSON, so that an operator can read
-them; a field that a newer leader added is ignored by an older one.
+Evacuations (C9), cordons, homecomings, operations, the brake's halt, an adoption. Bodies are JSON, so that an operator
+can read them; a field that a newer leader added is ignored by an older one.
 """
 
 import json
@@ -124,8 +124,22 @@ class OperationBook:
         return f"shards/{self.shard}" if self.shard is not None else f"dataCenters/{self.dc}"
 
 
-Book: TypeAlias = Evacuation | Cordon | Homecoming | Halt | Resume | OperationBook
-Kind = TypeVar("Kind", Evacuation, Cordon, Homecoming, Halt, Resume, OperationBook)
+@dataclass(frozen=True, slots=True)
+class AdoptionBook:
+    """The last time that a restored store's records were rebuilt from what copies report (C10)."""
+
+    at_ms: int
+    actor: str
+    reason: str
+    request_id: str
+    store_incarnation: int
+    rebuilt: int
+    frozen: tuple[ShardId, ...]
+    """Shards whose records could not be rebuilt: nothing is written to them."""
+
+
+Book: TypeAlias = Evacuation | Cordon | Homecoming | Halt | Resume | OperationBook | AdoptionBook
+Kind = TypeVar("Kind", Evacuation, Cordon, Homecoming, Halt, Resume, OperationBook, AdoptionBook)
 
 _FOLDERS: dict[str, type[Book]] = {
     "evacuations": Evacuation,
@@ -134,6 +148,7 @@ _FOLDERS: dict[str, type[Book]] = {
     "halts": Halt,
     "resumes": Resume,
     "operations": OperationBook,
+    "adoptions": AdoptionBook,
 }
 
 
@@ -150,6 +165,8 @@ def key_of(book: Book) -> str:
             return "resumes/last"
         case OperationBook(id):
             return f"operations/{id}"
+        case AdoptionBook():
+            return "adoptions/last"
 
 
 def body_of(book: Book) -> bytes:
@@ -182,11 +199,12 @@ class Shelf:
     """The fleet's books as the leader knows them, with the versions that the next write of each needs."""
 
     def __init__(self) -> None:
-        self._versions: dict[str, int] = {}
+        self._docs: dict[str, Doc] = {}
         self._books: dict[str, Book] = {}
         self._lost_dcs: frozenset[DcId] = frozenset()
         self._lost_nodes: frozenset[NodeId] = frozenset()
         self._cordoned: frozenset[DcId] = frozenset()
+        self._frozen: frozenset[ShardId] = frozenset()
 
     def read(self, docs: tuple[Doc, ...]) -> None:
         """Take what the store holds."""
@@ -195,9 +213,9 @@ class Shelf:
 
     def seen(self, doc: Doc) -> None:
         """Take one doc, unless a newer version is known."""
-        if doc.version < self._versions.get(doc.key, 0):
+        if doc.version < self.version(doc.key):
             return
-        self._versions[doc.key] = doc.version
+        self._docs[doc.key] = doc
         book = book_of(doc)
         if book is None:
             self._books.pop(doc.key, None)
@@ -207,16 +225,21 @@ class Shelf:
         self._lost_dcs = frozenset(e.dc for e in lost if e.node is None)
         self._lost_nodes = frozenset(e.node for e in lost if e.node is not None)
         self._cordoned = frozenset(c.dc for c in self.all(Cordon))
+        self._frozen = frozenset(shard for book in self.all(AdoptionBook) for shard in book.frozen)
+
+    def docs(self) -> list[Doc]:
+        """List everything as the store has held it, deleted docs included."""
+        return list(self._docs.values())
 
     def next(self, book: Book) -> Doc:
         """Write the doc that puts a book in place of what the store holds."""
         key = key_of(book)
-        return Doc(key, self._versions.get(key, 0) + 1, body_of(book))
+        return Doc(key, self.version(key) + 1, body_of(book))
 
     def gone(self, book: Book) -> Doc:
         """Write the doc that deletes a book."""
         key = key_of(book)
-        return Doc(key, self._versions.get(key, 0) + 1, b"")
+        return Doc(key, self.version(key) + 1, b"")
 
     def all(self, kind: type[Kind]) -> list[Kind]:
         """List the books of a kind, by key."""
@@ -238,6 +261,10 @@ class Shelf:
         """Name the data centers where nothing new is placed."""
         return self._cordoned
 
+    def frozen_shards(self) -> frozenset[ShardId]:
+        """Name the shards whose records were not rebuilt when the store was adopted: nothing is written to them."""
+        return self._frozen
+
     def held_down(self, now_ms: int) -> frozenset[DcId]:
         """Name the data centers that are given no primaries by plan now."""
         return frozenset(book.dc for book in self.all(Homecoming) if book.holddown_until_ms > now_ms)
@@ -249,7 +276,8 @@ class Shelf:
 
     def version(self, key: str) -> int:
         """Say how often a doc has been written."""
-        return self._versions.get(key, 0)
+        held = self._docs.get(key)
+        return 0 if held is None else held.version
 
 
 def closed(evacuation: Evacuation, at_ms: int) -> Evacuation:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from control_plane.loads import Loads
 from control_plane.ports import Partition, partition_of
-from core.assignments import Assignment
+from core.assignments import Assignment, Fence
 from core.fleet_map import Delta, FleetMap, Revision
 from core.names import DcId, GeographyId, NodeId, ShardId, TenantName
 from core.topology import Topology
@@ -60,6 +60,10 @@ class Catalog:
     def knows(self, shard: ShardId) -> bool:
         """Say whether the topology has such a shard."""
         return shard in self._homes
+
+    def fences_in(self, partition: Partition) -> Mapping[ShardId, Fence]:
+        """Tabulate what is known of a partition's records."""
+        return {shard: record.fence for shard, record in self._map.shards.items() if self._homes[shard] == partition}
 
     def led_by(self, node: NodeId) -> list[Assignment]:
         """List the records whose primary is on a node."""

@@ -88,7 +88,7 @@ class Guard:
     def promote_one(self, shard: ShardId, cause: str, reason: str) -> None:
         """Promote one shard's standby: its primary reported itself, or an operator asks for it."""
         base = self.office.catalog.get(shard)
-        if base is None or cause in self.missions:
+        if base is None or cause in self.missions or self.office.barred(shard):
             return
         self.missions[cause] = Mission(
             cause,
@@ -200,9 +200,9 @@ class Guard:
         office = self.office
 
         def victims() -> Sequence[Assignment]:
-            if evacuation.node is not None:
-                return office.catalog.led_by(evacuation.node)
-            return office.catalog.led_in(evacuation.dc)
+            node, catalog = evacuation.node, office.catalog
+            led = catalog.led_in(evacuation.dc) if node is None else catalog.led_by(node)
+            return [record for record in led if not office.barred(record.shard)]
 
         cause = f"evacuations/{evacuation.id}"
         rescue = Rescue(office.timers, office.when(evacuation.last_sign_ms), recorded=recorded)

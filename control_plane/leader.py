@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from control_plane.audit import AuditEvent
 from control_plane.books import Shelf
-from control_plane.catalog import Catalog
+from control_plane.catalog import Catalog, partitions_in
 from control_plane.chronicle import Chronicle
 from control_plane.desk import Desk
 from control_plane.guard import Guard
@@ -13,9 +13,10 @@ from control_plane.mover import Mover
 from control_plane.office import Office
 from control_plane.overriding import Quarantines
 from control_plane.placement import Placement
-from control_plane.ports import AssignmentStore, Nodes, Row
+from control_plane.ports import AssignmentStore, Nodes, Partition, Row, StoreIdentity
 from control_plane.proposals import Done, Proposals
-from control_plane.records_reader import Memory, Reader
+from control_plane.records_reader import Memory, Patrol, Reader
+from control_plane.restoration import Restoration
 from control_plane.roster import News, Roster
 from control_plane.verdicts import Verdicts
 from control_plane.views import DataCenterView, Proposal
@@ -27,6 +28,7 @@ from core.names import ControlPlaneId, DcId, GeographyId, NodeId, ShardId, copy_
 from core.ports import Clock, Rng, Timer
 from core.timers import Timers
 
+NO_COPY = Fence(0, 0)
 FIRST_GENERATION = 1
 """Of the copies that a fresh disk holds."""
 PLACE_AGAIN_S = 1.0
@@ -35,6 +37,9 @@ PLACE_ANYWAY_S = 15.0
 LOOK_AGAIN_S = 0.002
 READ_AFTER_S = 0.3
 """How soon after taking over the geographies' records are read: a verdict, if there is one to give, comes before."""
+PATROL_S = 2.0
+"""How often one partition of the store is compared with what is known."""
+RESTORED = "it was restored from a backup; nothing is written until `twinhold store adopt` has rebuilt it"
 PLAN_AGAIN_S = 0.05
 """How soon after one look the next one may be; verdicts and rescues are looked at sooner than plans."""
 
@@ -75,6 +80,11 @@ class Leader:
         self._look_at = 0.0
         self._plan_at = 0.0
         self._place_at = 0.0
+        self._patrol_at = 0.0
+        self._blank = False
+        """It came without a map, and has not compared the store with what the copies hold yet."""
+        self._seen: dict[ShardId, Fence] = {}
+        """What the store was seen to hold, in this term."""
 
     def stand(self) -> None:
         """Begin to read, beside raising the term."""
@@ -103,6 +113,8 @@ class Leader:
                 learned=self._learn,
                 filed=shelf.seen,
                 deposed=world.deposed,
+                forgot=lambda what: self._freeze(f"the store does not hold {what} any more"),
+                barred=lambda shard: "" if self._office is None else self._office.barred(shard),
             ),
             nodes=world.nodes,
             verdicts=Verdicts(world.me, topology, world.timers, world.roster),
@@ -118,6 +130,18 @@ class Leader:
         self._proposals = Proposals(self._office)
         self._quarantines = Quarantines(self._office)
         self._memory = Memory(world.store, self._catalog.home, self._learn, self._forgot)
+        self._patrol = Patrol(
+            world.store,
+            self.term,
+            [partition for one in topology.geographies for partition in partitions_in(topology, one.id)],
+            self._memory,
+            self._fences_in,
+            lambda: {doc.key: doc.version for doc in shelf.docs()},
+            lambda what: self._freeze(f"the store does not hold {what} any more"),
+        )
+        self.restoration = Restoration(
+            self._office, world.store, self._adopted, world.deposed, self._seen, world.clock.now()
+        )
         self._arrived()
 
     def close(self, cause: str) -> None:
@@ -135,8 +159,8 @@ class Leader:
 
     @property
     def office(self) -> Office | None:
-        """The office, once the term is won and the fleet's records are read; None before."""
-        return self._office if self._opened_at is not None else None
+        """The office, once the term is won and what must be known first is read; None before."""
+        return self._office if self._opened_at is not None and not self._blank else None
 
     def propose(self, node: NodeId, proposals: Sequence[Proposal], done: Done) -> None:
         """Judge and write proposals.
@@ -191,10 +215,12 @@ class Leader:
 
     def _look(self) -> None:
         self._timer = None
-        office = self.office
-        if office is None or office.over:
+        office, now = self._office, self._world.clock.now()
+        if office is None or office.over or self._opened_at is None:
             return
-        now = self._world.clock.now()
+        if self._blank and not self._informed(office, now):
+            self._arm(now + PLAN_AGAIN_S)
+            return
         wake_at = self.guard.look(now)
         if now >= self._plan_at:
             self.desk.look()
@@ -202,7 +228,26 @@ class Leader:
         if now >= self._place_at:
             self._place(office, now)
         self._read_on(now)
-        self._arm(max(now + LOOK_AGAIN_S, min(wake_at, self._plan_at, self._place_at)))
+        if now >= self._patrol_at:
+            self._patrol_at = now + PATROL_S
+            self._patrol.step()
+        self._arm(max(now + LOOK_AGAIN_S, min(wake_at, self._plan_at, self._place_at, self._patrol_at)))
+
+    def _informed(self, office: Office, now: float) -> bool:
+        """Say whether a leader that came without a map knows enough to act.
+
+        It has nothing but the store to go by. If that was restored, one look at what the copies hold must come before
+        the first write: what a dead node has acknowledged alone would else be overtaken by the standby before it.
+        """
+        assert self._opened_at is not None, "it informs itself after opening"
+        self._reader.read_geographies()
+        waited = now - self._opened_at >= office.timers.silence_s
+        heard = waited or office.roster.ready_to_judge(office.lost_nodes(), now)
+        if heard and len(self._learnt) == len(office.topology.geographies):
+            if not office.frozen:
+                self._compare_copies(office, list(self._learnt))
+            self._blank = self._memory.busy
+        return not self._blank
 
     def _arrived(self) -> None:
         """Open the office when the fleet's records are there; take geographies in as they come."""
@@ -213,20 +258,29 @@ class Leader:
             self._open(office, reader.identity)
         self._take_geographies(office)
 
-    def _open(self, office: Office, identity: tuple[str, int]) -> None:
+    def _open(self, office: Office, identity: StoreIdentity) -> None:
         assert self._reader.fleet is not None, "the office opens after the fleet's records are read"
         self._opened_at = self._world.clock.now()
         office.shelf.read(self._reader.fleet.docs)
-        self._catalog.stamp = (identity[1], self.term)
+        shown = self._catalog.revision.store_incarnation
+        if identity.incarnation < shown:
+            self._freeze(f"the store is at incarnation {identity.incarnation}, maps were published under {shown}")
+        else:
+            self._catalog.stamp = (identity.incarnation, self.term)
         self._catalog.expose(self._world.clock.wall_ms())
-        if identity[0] != office.topology.fleet:
-            self._freeze(f"the store belongs to fleet {identity[0]}, not to {office.topology.fleet}")
+        if identity.fleet != office.topology.fleet:
+            belongs = f"the store belongs to fleet {identity.fleet}, not to {office.topology.fleet}"
+            self._freeze(belongs, "check its address")
+        if identity.restored:
+            self._freeze("the store does not hold all that it has served any more")
+        self._blank = not len(self._catalog)
         for presence in office.roster.nodes.values():
             self.mover.heard(presence.node, presence.copies.values())
         self.guard.take_over()
         term = f"controlPlanes/{office.me}"
         self._audit("leader.took_over", term, acted=True, reasons=(f"term {self.term}",))
-        self._plan_at = self._opened_at
+        self._plan_at, self._patrol_at = self._opened_at, self._opened_at + PATROL_S
+        self._compare_copies(office, [geography.id for geography in office.topology.geographies])
         self.again()
 
     def _take_geographies(self, office: Office) -> None:
@@ -241,7 +295,7 @@ class Leader:
         records = [record for geography in fresh for record in reader.geographies[geography]]
         for record in records:
             held = self._catalog.get(record.shard)
-            if held is not None and record.fence < held.fence:
+            if held is not None and record.fence < held.fence and not self._known_frozen(record.shard):
                 self._memory.suspect(record.shard, held.fence)
         self._learn(records)
         self._compare_copies(office, fresh)
@@ -267,13 +321,27 @@ class Leader:
                 if self._behind(copy.shard, copy.fence):
                     self._memory.suspect(copy.shard, copy.fence)
 
+    def _known_frozen(self, shard: ShardId) -> bool:
+        """Say whether the store is known to hold too little of a shard: nothing is written to that one."""
+        return self._office is not None and shard in self._office.shelf.frozen_shards()
+
+    def _fences_in(self, partition: Partition) -> Mapping[ShardId, Fence]:
+        """Tabulate what the store must hold of a partition."""
+        known = self._catalog.fences_in(partition)
+        return {shard: fence for shard, fence in known.items() if not self._known_frozen(shard)}
+
     def _behind(self, shard: ShardId, fence: Fence) -> bool:
+        if self._known_frozen(shard):
+            return False
         record = self._catalog.get(shard)
         if record is not None:
             return fence > record.fence
         return self._catalog.knows(shard) and self._catalog.topology.geography_of_shard(shard).id in self._learnt
 
     def _learn(self, decided: Iterable[Assignment]) -> None:
+        decided = tuple(decided)
+        for record in decided:
+            self._seen[record.shard] = max(record.fence, self._seen.get(record.shard, record.fence))
         changed = self._catalog.learn(decided, self._world.clock.wall_ms())
         if changed and self._opened_at is not None:
             self.mover.changed(changed, self._world.clock.now())
@@ -281,17 +349,21 @@ class Leader:
 
     def _forgot(self, shard: ShardId, held: Fence, stored: Fence | None) -> None:
         shown = "nothing" if stored is None else f"{stored.incarnation}.{stored.epoch}"
-        self._freeze(
-            f"the store holds {shown} of shard {shard}, a copy holds {held.incarnation}.{held.epoch}: "
-            "it was restored from a backup; nothing is written until `twinhold store adopt` has rebuilt it"
-        )
+        self._freeze(f"the store holds {shown} of shard {shard}, {held.incarnation}.{held.epoch} is known elsewhere")
 
-    def _freeze(self, why: str) -> None:
+    def _freeze(self, why: str, remedy: str = RESTORED) -> None:
         office = self._office
-        if office is None or office.frozen:
+        if office is None or office.over or office.frozen:
             return
-        office.frozen = why
-        self._audit("store.restored", "store", acted=False, reasons=(why,))
+        office.frozen = f"{why}: {remedy}"
+        self.restoration.since = self._world.clock.now()
+        self._audit("store.restored", "store", acted=False, reasons=(office.frozen,))
+
+    def _adopted(self, store_incarnation: int, records: Sequence[Assignment]) -> None:
+        """Go on from what took the place of a restored store's records."""
+        self._catalog.stamp = (store_incarnation, self.term)
+        self._learn(records)
+        self.again()
 
     def _audit(
         self, type_: str, subject: str, *, acted: bool, reasons: Sequence[str], cause: str = "", actor: str = ""
@@ -319,7 +391,7 @@ class Leader:
         if office.frozen:
             return
         for geography in unplaced:
-            if self._all_here(office, geography.id, now):
+            if self._all_here(office, geography.id, now) and self._fresh(office, geography.id):
                 self._place_geography(office, geography.id)
 
     def _placed(self, geography: GeographyId) -> bool:
@@ -335,6 +407,18 @@ class Leader:
         named = all(office.roster.nodes[node].disk_id for node in nodes)
         return named or now - self._opened_at >= PLACE_ANYWAY_S
 
+    def _fresh(self, office: Office, geography: GeographyId) -> bool:
+        """Say whether a geography was never placed: a store without any record of it may have forgotten all."""
+        home = self._catalog.topology.geography(geography)
+        if any(home.holds(record.shard) for record in self._catalog.all()):
+            return True
+        nodes = [node.id for dc in office.topology.dcs_in(geography) for node in office.topology.nodes_in(dc.id)]
+        highest, node = max((office.roster.nodes[node].highest, node) for node in nodes)
+        if highest > NO_COPY:
+            shown = f"{highest.incarnation}.{highest.epoch}"
+            self._freeze(f"the store holds no record of {geography}, {node} holds copies up to {shown}")
+        return highest == NO_COPY
+
     def _place_geography(self, office: Office, geography: GeographyId) -> None:
         here = {node for node, presence in office.roster.nodes.items() if presence.disk_id}
         usable = [dc for dc in office.usable() if all(node.id in here for node in office.topology.nodes_in(dc))]
@@ -348,7 +432,7 @@ class Leader:
             reasons = (refusal.message,)
             self._audit("placement.created", f"geographies/{geography}", acted=False, reasons=reasons)
             return
-        missing = [a for a in placed if self._catalog.get(a.shard) is None]
+        missing = [a for a in placed if self._catalog.get(a.shard) is None and not office.barred(a.shard)]
         reasons = (f"{len(missing)} shards in {len(usable)} data centers",)
         self._audit("placement.created", f"geographies/{geography}", acted=True, reasons=reasons)
         for assignment in missing:

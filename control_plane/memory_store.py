@@ -20,10 +20,11 @@ from control_plane.ports import (
     Refused,
     Row,
     StaleTerm,
+    StoreIdentity,
     Unknown,
     WriteAnswer,
 )
-from control_plane.store_rules import EVENTS_KEPT, StoreRules, judged_doc, numbered, outdated
+from control_plane.store_rules import EVENTS_KEPT, RESTORED, StoreRules, judged_doc, numbered, outdated
 from core.assignments import Assignment
 from core.names import ControlPlaneId, ShardId
 from core.ports import Clock
@@ -85,6 +86,7 @@ class Vault:
     def __init__(self, topology: Topology, clock: Clock) -> None:
         self.fleet = topology.fleet
         self.incarnation = 1
+        self.restored = False
         self.clock = clock
         self.rules = StoreRules(topology)
         self._shelves: dict[Partition, _Shelf] = {}
@@ -93,7 +95,9 @@ class Vault:
         self._lock: tuple[ControlPlaneId, float] | None = None
 
     def write(self, partition: Partition, term: int, rows: Sequence[Row], docs: Sequence[Doc]) -> WriteAnswer:
-        """Judge and write each row and doc under ``IF term <= mine``."""
+        """Judge and write each row and doc under ``IF term <= mine``; nothing once it knows that it was restored."""
+        if self.restored:
+            return Unknown(RESTORED)
         shelf = self._shelves.setdefault(partition, _Shelf())
         stale = outdated(term, shelf.term)
         if stale is not None:
@@ -127,7 +131,7 @@ class Vault:
         judged = self.rules.adoption(adoption, incarnation=self.incarnation, record=records.get, doc=fleet.docs.get)
         if isinstance(judged, Applied):
             self._put(adoption)
-            self.incarnation = adoption.next_incarnation
+            self.incarnation, self.restored = adoption.next_incarnation, False
             for shelf in self._shelves.values():
                 shelf.term = term
         return (judged,)
@@ -161,12 +165,20 @@ class Vault:
         if self._lock is not None and self._lock[0] == holder:
             self._lock = None
 
+    def identity(self) -> StoreIdentity:
+        """Say whose vault it is."""
+        return StoreIdentity(self.fleet, self.incarnation, self.restored)
+
     def backup(self) -> Backup:
         """Copy everything."""
         return Backup({p: shelf.copied() for p, shelf in self._shelves.items()}, (*self._events,), self._events_dropped)
 
-    def restore(self, backup: Backup) -> None:
-        """Put an old backup in place, as an operator would: same fleet, same incarnation, older records (C10)."""
+    def restore(self, backup: Backup, *, noticed: bool) -> None:
+        """Put an old backup in place, as an operator would: same fleet, same incarnation, older records (C10).
+
+        Whether it is ``noticed`` depends on what was kept beside the data that was put back.
+        """
+        self.restored = noticed
         self._shelves = {partition: shelf.copied() for partition, shelf in backup.shelves.items()}
         self._events, self._events_dropped = [*backup.events], backup.events_dropped
 
@@ -282,9 +294,9 @@ class MemoryStore:
         """Read the newest events before a number."""
         self._trips.start([FLEET], lambda: self._vault.read_events(before_number, limit), done)
 
-    def identity(self, done: Callable[[tuple[str, int] | Unknown], None]) -> None:
-        """Say which fleet the vault belongs to, and its incarnation."""
-        self._trips.start([FLEET], lambda: (self._vault.fleet, self._vault.incarnation), done)
+    def identity(self, done: Callable[[StoreIdentity | Unknown], None]) -> None:
+        """Say whose vault it is."""
+        self._trips.start([FLEET], self._vault.identity, done)
 
 
 class MemoryLock:

@@ -13,7 +13,7 @@ from control_plane.roster import Roster
 from control_plane.situation import Situation
 from control_plane.verdicts import Known, Verdicts
 from control_plane.writer import Answer, Writer
-from core.names import ControlPlaneId, DcId, NodeId
+from core.names import ControlPlaneId, DcId, NodeId, ShardId
 from core.ports import Clock
 from core.timers import Timers
 from core.topology import Topology
@@ -72,6 +72,12 @@ class Office:
         """Say what the judge must know besides reports."""
         return Known(self.shelf.lost_dcs(), self.shelf.lost_nodes(), self.catalog.standbys_of)
 
+    def barred(self, shard: ShardId | None) -> str:
+        """Say why nothing may be written to a shard, or, for None, of the fleet's; empty: it may."""
+        if self.frozen or shard not in self.shelf.frozen_shards():
+            return self.frozen
+        return f"shard {shard} was not rebuilt when the store was adopted: see `twinhold store status`"
+
     def situation(self) -> Situation:
         """Take one moment down for the planners."""
         now_ms = self.clock.wall_ms()
@@ -83,6 +89,7 @@ class Office:
             well=self.well(),
             lost_dcs=self.shelf.lost_dcs(),
             cordoned=self.shelf.cordoned(),
+            frozen=self.shelf.frozen_shards(),
             held_down=self.shelf.held_down(now_ms),
             now=self.clock.now(),
             now_ms=now_ms,

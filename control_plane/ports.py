@@ -96,6 +96,17 @@ class PartitionState:
     docs: tuple[Doc, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class StoreIdentity:
+    """Whose store it is, and whether it can be gone by."""
+
+    fleet: str
+    incarnation: int
+    """Grows when it is adopted after it was restored from a backup (C10)."""
+    restored: bool
+    """It found itself older than what it has served: it takes no rows and docs until it is adopted."""
+
+
 WriteAnswer: TypeAlias = tuple[Applied | Refused, ...] | StaleTerm | Unknown
 ReadAnswer: TypeAlias = Mapping[Partition, PartitionState] | Unknown
 
@@ -115,7 +126,7 @@ class AssignmentStore(Protocol):
 
         A doc is written when the store holds ``version - 1`` of it (0: none). A first write with a higher term raises
         the partition's term. ``legal_successor`` is called on every row before anything is sent; answers stand in the
-        order rows, then docs.
+        order rows, then docs. A store that knows that it was restored writes nothing: Unknown, with the remedy.
         """
         ...
 
@@ -154,8 +165,8 @@ class AssignmentStore(Protocol):
         """Read the newest events before a number, newest first, numbers filled in."""
         ...
 
-    def identity(self, done: Callable[[tuple[str, int] | Unknown], None]) -> None:
-        """Say which fleet this store belongs to, and its incarnation (grows when it is restored from a backup, C10)."""
+    def identity(self, done: Callable[[StoreIdentity | Unknown], None]) -> None:
+        """Say whose store this is."""
         ...
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
+from control_plane.adoption import AdoptionPlan, StoreView
 from control_plane.books import OperationBook, Shelf
 from control_plane.catalog import Catalog
 from control_plane.desk import Desk, operation_view
@@ -195,6 +196,23 @@ class Reception:
     ) -> None:
         """Let a stale copy take over from a primary that is gone for good, and give up what only that had."""
         self._desk().override(shard, statement=statement, validate_only=validate_only, asked=asked, done=done)
+
+    def store(self, done: Callable[[StoreView | TwinholdError], None]) -> None:
+        """Say whether the store was restored, and what adopting it would do."""
+        leader, office = self._seat.leading(), self._open()
+
+        def planned(plan: AdoptionPlan | TwinholdError) -> None:
+            if isinstance(plan, TwinholdError):
+                done(plan)
+            else:
+                done(StoreView(office.topology.fleet, office.term, office.frozen, plan))
+
+        leader.restoration.plan(planned)
+
+    def adopt_store(self, asked: Asked, done: Callable[[AdoptionPlan | TwinholdError], None]) -> None:
+        """Rebuild the records of a restored store from what copies report; answers with what was done."""
+        self._open()
+        self._seat.leading().restoration.adopt(asked, done)
 
     def resume(self, asked: Asked, done: Callable[[Sequence[str] | TwinholdError], None]) -> None:
         """Close a halt of the brake; answers with what was halted, for people."""

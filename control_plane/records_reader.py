@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from control_plane.catalog import partitions_in
-from control_plane.ports import FLEET, AssignmentStore, Partition, PartitionState, ReadAnswer, Unknown
+from control_plane.ports import FLEET, AssignmentStore, Partition, PartitionState, ReadAnswer, StoreIdentity, Unknown
 from core.assignments import Assignment, Fence
 from core.names import GeographyId, ShardId
 from core.ports import Clock
@@ -29,7 +29,7 @@ class Reader:
     arrived: Callable[[], None]
     """Told whenever something has come in."""
     fleet: PartitionState | None = None
-    identity: tuple[str, int] | None = None
+    identity: StoreIdentity | None = None
     geographies: dict[GeographyId, Sequence[Assignment]] = field(default_factory=dict)
     over: bool = False
     _asked: set[GeographyId] = field(default_factory=set)
@@ -63,7 +63,7 @@ class Reader:
         self.arrived()
 
     def _identify(self) -> None:
-        def answered(answer: tuple[str, int] | Unknown) -> None:
+        def answered(answer: StoreIdentity | Unknown) -> None:
             if self.over:
                 return
             if isinstance(answer, Unknown):
@@ -108,15 +108,25 @@ class Memory:
     _suspects: dict[Partition, dict[ShardId, Fence]] = field(default_factory=dict)
     _waiting: dict[Partition, list[Callable[[], None]]] = field(default_factory=dict)
 
+    @property
+    def busy(self) -> bool:
+        """Say whether something is still being compared."""
+        return bool(self._suspects)
+
     def suspect(self, shard: ShardId, fence: Fence, then: Callable[[], None] | None = None) -> None:
         """Compare a fence above our record with the store's; ``then`` when our records are as the store's."""
         partition = self.home(shard)
-        asked = partition in self._suspects
-        held = self._suspects.setdefault(partition, {})
-        held[shard] = max(fence, held.get(shard, fence))
         if then is not None:
             self._waiting.setdefault(partition, []).append(then)
-        if not asked:
+        self.check(partition, {shard: fence})
+
+    def check(self, partition: Partition, fences: Mapping[ShardId, Fence]) -> None:
+        """Compare fences that are held somewhere with the store's records of one partition."""
+        asked = partition in self._suspects
+        held = self._suspects.setdefault(partition, {})
+        for shard, fence in fences.items():
+            held[shard] = max(fence, held.get(shard, fence))
+        if held and not asked:
             self._read(partition)
 
     def _read(self, partition: Partition) -> None:
@@ -140,6 +150,52 @@ class Memory:
                 self._read(partition)
         for then in waiting:
             then()
+
+
+@dataclass(slots=True)
+class Patrol:
+    """Looks at one partition after the other, whether the store still holds what it has held in this term (C10).
+
+    A leader that writes nothing for a while would not notice that the store under it was restored.
+    """
+
+    store: AssignmentStore
+    term: int
+    partitions: Sequence[Partition]
+    """Of the geographies; the fleet's own comes first each time round."""
+    memory: Memory
+    fences: Callable[[Partition], Mapping[ShardId, Fence]]
+    """What the leader knows of a partition."""
+    versions: Callable[[], Mapping[str, int]]
+    """The versions of the fleet's docs that it has seen."""
+    forgot: Callable[[str], None]
+    _next: int = 0
+
+    def step(self) -> None:
+        """Look at the next partition."""
+        place, self._next = self._next, (self._next + 1) % (len(self.partitions) + 1)
+        if place:
+            partition = self.partitions[place - 1]
+            self.memory.check(partition, self.fences(partition))
+            return
+        seen = dict(self.versions())
+        self.store.read([FLEET], lambda answer: self._compare(seen, answer))
+        self.store.identity(self._identified)
+
+    def _identified(self, answer: StoreIdentity | Unknown) -> None:
+        if isinstance(answer, StoreIdentity) and answer.restored:
+            self.forgot("all that it has served")
+
+    def _compare(self, seen: Mapping[str, int], answer: ReadAnswer) -> None:
+        """Only what was known before the read began is compared with it."""
+        if isinstance(answer, Unknown):
+            return
+        held = {doc.key: doc.version for doc in answer[FLEET].docs}
+        if answer[FLEET].term < self.term:
+            self.forgot(f"term {self.term}")
+        for key, version in seen.items():
+            if held.get(key, 0) < version:
+                self.forgot(f"version {version} of {key}")
 
 
 def records_in(answer: Mapping[Partition, PartitionState], partitions: Iterable[Partition]) -> list[Assignment]:

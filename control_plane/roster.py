@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from control_plane.views import ConferView, CopyView, Observation, RegisterView, ReportView, Sight
+from core.assignments import Fence
+from core.fleet_map import NO_REVISION, Revision
 from core.names import ControlPlaneId, NodeId, ShardId
 from core.timers import Timers
 from core.topology import Topology
@@ -42,6 +44,9 @@ class Presence:
     """When its report stream broke; None: it stands."""
     disk_id: str = ""
     process_id: int = 0
+    highest: Fence = Fence(0, 0)  # noqa: RUF009 - a tuple: nobody can change it
+    """The highest (incarnation, epoch) among its copies: higher than the store's when that was restored (C10)."""
+    map: Revision = NO_REVISION
     loop_lag_ms: int = 0
     copies: dict[ShardId, CopyView] = field(default_factory=dict)
     sees: dict[Target, Seen] = field(default_factory=dict)
@@ -89,7 +94,7 @@ class Roster:
         if presence is None:
             return NO_NEWS
         returned = self._greet(presence, view.process_id, now)
-        presence.disk_id = view.disk_id
+        presence.disk_id, presence.highest = view.disk_id, view.highest
         return RETURNED if returned else NO_NEWS
 
     def reported(self, view: ReportView, now: float) -> News:
@@ -99,6 +104,7 @@ class Roster:
             return NO_NEWS
         returned = self._greet(presence, view.process_id, now)
         presence.disk_id, presence.loop_lag_ms = view.disk_id, view.loop_lag_ms
+        presence.highest, presence.map = view.highest, view.map
         return News(self._observe(presence, view, now), self._copies(presence, view), returned)
 
     def still(self, node: NodeId, loop_lag_ms: int, heard_at: float) -> News:

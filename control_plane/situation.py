@@ -28,6 +28,8 @@ class Situation:
     """Nodes that may be given something to do."""
     lost_dcs: Collection[DcId]
     cordoned: Collection[DcId]
+    frozen: Collection[ShardId]
+    """Shards whose records were not rebuilt when the store was adopted: nothing is written to them."""
     held_down: Collection[DcId]
     """Data centers that are given no primaries by plan yet."""
     now: float
@@ -46,7 +48,9 @@ class Situation:
 
     def free(self, assignment: Assignment) -> bool:
         """Say whether a shard can be given an order: nothing under way, and its primary lives."""
-        return assignment.primary.node in self.well and self.movements.free(assignment.shard, self.now)
+        if assignment.shard in self.frozen or assignment.primary.node not in self.well:
+            return False
+        return self.movements.free(assignment.shard, self.now)
 
     def both_live(self, assignment: Assignment) -> bool:
         """Say whether both copies stand on living nodes."""

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from control_plane.books import Cordon, Evacuation, Halt, Homecoming, OperationBook, Shelf
+from control_plane.books import AdoptionBook, Cordon, Evacuation, Halt, Homecoming, OperationBook, Shelf
 from control_plane.holddown import because
 from control_plane.loads import Certificate, Loads
 from control_plane.movements import Movements
@@ -163,6 +163,13 @@ def _problems(facts: Facts, living: frozenset[NodeId], down: Sequence[Assignment
     yield from _damaged(facts)
     if facts.frozen:
         yield Problem(Severity.EXPOSED, "store", facts.frozen, facts.now_ms)
+    for book in facts.shelf.all(AdoptionBook):
+        if book.frozen:
+            message = (
+                f"{len(book.frozen)} shards were not rebuilt when the store was adopted: they serve as they stand, and"
+                " nothing is written to their records; see `twinhold store status`"
+            )
+            yield Problem(Severity.EXPOSED, "store", message, book.at_ms)
     if facts.leader.leader is None:
         message = "no leader is known: the data path goes on, nothing fails over until one is elected"
         yield Problem(Severity.EXPOSED, "controlPlanes", message, facts.now_ms)

@@ -12,6 +12,8 @@ from core.errors import NotFoundError, TwinholdError
 from core.names import DcId, GeographyId, ShardId
 from core.topology import Topology
 
+RESTORED = "the store was restored from a backup: nothing is written until `twinhold store adopt` has rebuilt it"
+"""What a write is told by a store that found itself older than what it has served."""
 EVENTS_KEPT = 100_000
 """The audit journal's bound: the oldest events go first."""
 _NUMBER_TAG = b"\x08"

@@ -4,7 +4,7 @@ One conditional write per partition and turn. An unknown outcome is read back be
 store holds exactly as we wanted it counts as applied, whoever's call put it there: a record for an epoch is unique.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -22,11 +22,14 @@ from control_plane.ports import (
     WriteAnswer,
 )
 from core.assignments import Assignment
+from core.names import ShardId
 from core.ports import Clock
 
 Answer: TypeAlias = Applied | Refused | Unknown
 PENDING_MAX = 8192
 """Rows that wait for answers; more are not taken."""
+BARRED_S = 1.0
+"""After which a write that may not be sent is answered."""
 
 
 @dataclass(slots=True)
@@ -45,6 +48,8 @@ class Writer:
         learned: told every record that an answer shows, before anybody's ``done`` is.
         filed: told every doc that an answer shows.
         deposed: told a higher term; nothing is written any more.
+        forgot: told what the store has held before and does not hold any more: it was restored (C10).
+        barred: says why nothing may be written to a shard, or, for None, of the fleet's; empty: it may.
     """
 
     def __init__(
@@ -56,6 +61,8 @@ class Writer:
         learned: Callable[[Sequence[Assignment]], None],
         filed: Callable[[Doc], None],
         deposed: Callable[[int], None],
+        forgot: Callable[[str], None],
+        barred: Callable[[ShardId | None], str],
     ) -> None:
         self._store = store
         self._clock = clock
@@ -63,6 +70,8 @@ class Writer:
         self._learned = learned
         self._filed = filed
         self._deposed = deposed
+        self._forgot = forgot
+        self._barred = barred
         self._waiting: dict[Partition, _Batch] = {}
         self._flush_due = False
         self.pending = 0
@@ -70,11 +79,15 @@ class Writer:
 
     def put(self, partition: Partition, row: Row, done: Callable[[Answer], None]) -> None:
         """Write a row with this turn's batch."""
+        if self._refuses(row.new.shard, done):
+            return
         self._waiting.setdefault(partition, _Batch()).rows.append((row, done))
         self._soon()
 
     def file(self, doc: Doc, done: Callable[[Answer], None]) -> None:
         """Write a doc of the fleet's with this turn's batch."""
+        if self._refuses(None, done):
+            return
         self._waiting.setdefault(FLEET, _Batch()).docs.append((doc, done))
         self._soon()
 
@@ -82,6 +95,13 @@ class Writer:
         """Write nothing any more; what waits is answered as unknown."""
         self.closed = True
         self._flush()
+
+    def _refuses(self, shard: ShardId | None, done: Callable[[Answer], None]) -> bool:
+        """Answer, a while later, that nothing is known of what was not sent: whoever asks again does so at leisure."""
+        why = self._barred(shard)
+        if why:
+            self._clock.call_at(self._clock.now() + BARRED_S, lambda: done(Unknown(why)))
+        return bool(why)
 
     def _soon(self) -> None:
         self.pending += 1
@@ -144,6 +164,8 @@ class Writer:
         known = [_row_answer(row, answer) for (row, _), answer in zip(batch.rows, answers, strict=False)]
         filed = [_doc_answer(doc, answer) for (doc, _), answer in zip(batch.docs, answers[len(known) :], strict=True)]
         self._learn(batch, known, filed)
+        for line in _forgotten(batch, answers):
+            self._forgot(line)
         self.pending -= len(known) + len(filed)
         for (_, done), answer in zip(batch.rows, known, strict=True):
             done(answer)
@@ -165,6 +187,18 @@ class Writer:
             done(answer)
         for _, done in [*batch.docs]:
             done(answer)
+
+
+def _forgotten(batch: _Batch, answers: Sequence[Answer]) -> Iterator[str]:
+    """Name what the store holds in an older state than the one that a write was made on: that was in it before."""
+    for (row, _), answer in zip(batch.rows, answers, strict=False):
+        held = answer.current if isinstance(answer, Refused) else row.new
+        if row.base is not None and (held is None or (isinstance(held, Assignment) and held.fence < row.base)):
+            yield f"shard {row.new.shard} at {row.base.incarnation}.{row.base.epoch}"
+    for (doc, _), answer in zip(batch.docs, answers[len(batch.rows) :], strict=True):
+        kept = answer.current if isinstance(answer, Refused) else doc
+        if kept is None or (isinstance(kept, Doc) and kept.version < doc.version - 1):
+            yield f"version {doc.version - 1} of {doc.key}"
 
 
 def _row_answer(row: Row, answer: Answer) -> Answer:

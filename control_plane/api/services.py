@@ -8,6 +8,7 @@ from control_plane.api.events import AuditJournal, EventService
 from control_plane.api.node_service import NodeService
 from control_plane.api.operations import OperationService
 from control_plane.api.shards import ShardService
+from control_plane.api.store_admin import StoreAdminService
 from control_plane.api.tenants import TenantService
 from control_plane.driver import ControlPlaneDriver
 from control_plane.io.lines import Lines
@@ -25,6 +26,7 @@ from twinhold.v1 import (
     node_service_pb2_grpc,
     operation_service_pb2_grpc,
     shard_service_pb2_grpc,
+    store_admin_service_pb2_grpc,
     tenant_service_pb2_grpc,
 )
 
@@ -32,7 +34,7 @@ SERVICES = (
     map_feed.SERVICE,
     *(
         f"twinhold.v1.{noun}Service"
-        for noun in ("ControlPlane", "DataCenter", "Event", "Node", "Operation", "Shard", "Tenant")
+        for noun in ("ControlPlane", "DataCenter", "Event", "Node", "Operation", "Shard", "StoreAdmin", "Tenant")
     ),
 )
 
@@ -84,5 +86,7 @@ def add_services(
     node_service_pb2_grpc.add_NodeServiceServicer_to_server(nodes, server.server)
     operation_service_pb2_grpc.add_OperationServiceServicer_to_server(operations, server.server)
     shard_service_pb2_grpc.add_ShardServiceServicer_to_server(shards, server.server)
+    store_admin = StoreAdminService(driver.reception, fleet)
+    store_admin_service_pb2_grpc.add_StoreAdminServiceServicer_to_server(store_admin, server.server)
     tenant_service_pb2_grpc.add_TenantServiceServicer_to_server(tenants, server.server)
     return nodes

@@ -1,7 +1,8 @@
 """The embedded assignment store: one SQLite database (WAL, synchronous=FULL), one thread, one process per directory.
 
 Every conditional write repeats its base in SQL. Deeds come in batches: one transaction, one fsync, then all answers.
-A database that is older than what was served from here before is noticed (C10): ``identity.json`` beside it remembers.
+A database that is older than what was served from here before is noticed (C10), for ``identity.json`` beside it
+remembers: it then takes no rows and docs until it is adopted.
 """
 
 import sqlite3
@@ -11,8 +12,19 @@ from pathlib import Path
 from control_plane.io.store_directory import Identity, StoreDirectory
 from control_plane.io.store_rows import COLUMNS, DOC_COLUMNS, MARKS, assignment, doc_values, values
 from control_plane.io.store_rows import doc as read_doc
-from control_plane.ports import FLEET, Adoption, Applied, Doc, Partition, PartitionState, Refused, Row, StaleTerm
-from control_plane.store_rules import EVENTS_KEPT, StoreRules, judged_doc, numbered, outdated
+from control_plane.ports import (
+    FLEET,
+    Adoption,
+    Applied,
+    Doc,
+    Partition,
+    PartitionState,
+    Refused,
+    Row,
+    StaleTerm,
+    Unknown,
+)
+from control_plane.store_rules import EVENTS_KEPT, RESTORED, StoreRules, judged_doc, numbered, outdated
 from core.assignments import Assignment
 from core.errors import TwinholdError, UnavailableError
 from core.names import GeographyId, ShardId
@@ -52,8 +64,7 @@ class SqliteStore:
         topology: the fleet that it belongs to.
 
     Raises:
-        UnavailableError: another process has the directory, the database is older than what was served before, or it
-            can't be read.
+        UnavailableError: another process has the directory, or the database can't be read.
         MalformedError: it belongs to another fleet.
     """
 
@@ -62,6 +73,8 @@ class SqliteStore:
         self._rules = StoreRules(topology)
         self._database = sqlite3.connect(directory / DATABASE, isolation_level=None, check_same_thread=False)
         self._written = False
+        self.restored = False
+        """It is older than what was served before: rows and docs are not taken until it is adopted."""
         try:
             self._open(topology.fleet)
         except TwinholdError:
@@ -98,8 +111,10 @@ class SqliteStore:
 
     def write(
         self, partition: Partition, term: int, rows: Sequence[Row], docs: Sequence[Doc]
-    ) -> tuple[Applied | Refused, ...] | StaleTerm:
-        """Judge and write each row and doc under ``IF term <= mine``."""
+    ) -> tuple[Applied | Refused, ...] | StaleTerm | Unknown:
+        """Judge and write each row and doc under ``IF term <= mine``; nothing once it knows that it was restored."""
+        if self.restored:
+            return Unknown(RESTORED)
         held = self._term(partition)
         stale = outdated(term, held)
         if stale is not None:
@@ -182,7 +197,7 @@ class SqliteStore:
         self._database.executescript(_PRAGMAS + _SCHEMA)
         if self._database.execute("SELECT count(*) FROM identity").fetchone() == (0,):
             self._database.execute("INSERT INTO identity VALUES (?, 1, 0)", (fleet,))
-        self._directory.own(self.identity(), fleet)
+        self.restored = self._directory.own(self.identity(), fleet)
         self.read(None)  # checks every digest
         self._note()
 
@@ -191,7 +206,8 @@ class SqliteStore:
             self._note()
 
     def _note(self) -> None:
-        self._directory.note(self.identity())
+        if not self.restored:
+            self._directory.note(self.identity())
 
     def _roll_back(self) -> None:
         if self._database.in_transaction:
@@ -258,6 +274,7 @@ class SqliteStore:
             [(*_key(FLEET), *doc_values(doc)) for doc in adoption.docs],
         )
         self._database.execute("UPDATE identity SET incarnation = ?", (adoption.next_incarnation,))
+        self.restored = False
 
     def _write_row(self, partition: Partition, row: Row) -> Applied | Refused:
         judged = self._rules.row(partition, row, self._record(row.new.shard))

@@ -27,6 +27,7 @@ from control_plane.ports import (
     Refused,
     Row,
     StaleTerm,
+    StoreIdentity,
     Unknown,
     WriteAnswer,
 )
@@ -116,10 +117,14 @@ class StoreClient:
         request = pb.ReadEventsRequest(caller=self._caller, before_number=before_number, limit=limit)
         self._start(self._stub.ReadEvents, request, lambda answer: tuple(answer.events), done)
 
-    def identity(self, done: Callable[[tuple[str, int] | Unknown], None]) -> None:
-        """Say which fleet the store belongs to, and its incarnation."""
+    def identity(self, done: Callable[[StoreIdentity | Unknown], None]) -> None:
+        """Say whose store it is."""
         request = pb.IdentityRequest(caller=self._caller)
-        self._start(self._stub.Identity, request, lambda answer: (answer.fleet, answer.incarnation), done)
+
+        def read(answer: pb.IdentityResponse) -> StoreIdentity:
+            return StoreIdentity(answer.fleet, answer.incarnation, answer.restored)
+
+        self._start(self._stub.Identity, request, read, done)
 
     def try_acquire(self, holder: ControlPlaneId, ttl_s: float, done: Callable[[ControlPlaneId | None], None]) -> None:
         """Take or renew the lock; the holder is always the caller."""

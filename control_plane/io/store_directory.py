@@ -11,6 +11,8 @@ from core.errors import MalformedError, UnavailableError
 from core.io.hosted import write_whole
 
 IDENTITY = "identity.json"
+RESTORED = "restored.json"
+"""Written when the database turns out older than what was served, so that further commits don't hide it."""
 LOCK = "lock"
 
 
@@ -35,22 +37,19 @@ class StoreDirectory:
         self.path = path
         self._lock = _locked(path)
 
-    def own(self, mine: Identity, fleet: str) -> None:
-        """Take the database that lies here for what it says it is.
+    def own(self, mine: Identity, fleet: str) -> bool:
+        """Take the database that lies here for what it says it is; says whether it was restored, and not adopted since.
 
         Raises:
             MalformedError: it belongs to another fleet.
-            UnavailableError: it is older than what was served from here before.
         """
         if mine.fleet != fleet:
             raise MalformedError("store directory", self.path, expected=f"fleet {fleet}, it holds {mine.fleet}")
-        before = self._noted()
+        before, found = self._noted(IDENTITY), self._noted(RESTORED)
         if before is not None and (mine.incarnation, mine.commits) < (before.incarnation, before.commits):
-            raise UnavailableError(
-                f"the store in {self.path} stands at commit {mine.commits}, and {before.commits} were served from "
-                f"here before: put the newer database back, or remove {IDENTITY} to serve the older one, to which the "
-                f"leader then writes nothing until `twinhold store adopt`"
-            )
+            found = mine
+            write_whole(self.path / RESTORED, json.dumps(asdict(mine)) + "\n")
+        return found is not None and mine.incarnation <= found.incarnation
 
     def note(self, mine: Identity) -> None:
         """Remember how far the database has come."""
@@ -60,8 +59,8 @@ class StoreDirectory:
         """Let another process have it."""
         self._lock.close()
 
-    def _noted(self) -> Identity | None:
-        path = self.path / IDENTITY
+    def _noted(self, name: str) -> Identity | None:
+        path = self.path / name
         if not path.exists():
             return None
         try:

@@ -15,9 +15,9 @@ from control_plane.io.store_wire import (
     write_answer_to_pb,
 )
 from control_plane.io.store_writer import StoreWriter
-from control_plane.ports import FLEET, Applied, Partition, StaleTerm
+from control_plane.ports import FLEET, Applied, Partition, StaleTerm, Unknown
 from control_plane.store_rules import StoreRules, nearest_majority_s
-from core.errors import MalformedError
+from core.errors import MalformedError, UnavailableError
 from core.io.clock import boottime_s
 from core.io.json_log import tell
 from core.io.serve import Context
@@ -91,6 +91,8 @@ class StoreService(pb_grpc.StoreServiceServicer):
         answer = await self._call(
             request.caller, [partition], lambda store: store.write(partition, request.term, rows, docs)
         )
+        if isinstance(answer, Unknown):
+            raise UnavailableError(answer.cause, reason="STORE_RESTORED")
         return write_answer_to_pb(answer)
 
     async def Read(self, request: pb.ReadRequest, context: Context) -> pb.ReadResponse:
@@ -127,8 +129,8 @@ class StoreService(pb_grpc.StoreServiceServicer):
 
     async def Identity(self, request: pb.IdentityRequest, context: Context) -> pb.IdentityResponse:
         """Say whose store this is."""
-        mine = await self._call(request.caller, [FLEET], lambda store: store.identity())
-        return pb.IdentityResponse(fleet=mine.fleet, incarnation=mine.incarnation)
+        mine, restored = await self._call(request.caller, [FLEET], lambda store: (store.identity(), store.restored))
+        return pb.IdentityResponse(fleet=mine.fleet, incarnation=mine.incarnation, restored=restored)
 
     async def TryLock(self, request: pb.TryLockRequest, context: Context) -> pb.TryLockResponse:
         """Take or renew the leader lock."""

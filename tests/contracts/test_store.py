@@ -2,8 +2,9 @@
 
 import asyncio
 import resource
+import shutil
 import sqlite3
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -27,6 +28,7 @@ from control_plane.ports import (
     Refused,
     Row,
     StaleTerm,
+    StoreIdentity,
     Unknown,
     WriteAnswer,
 )
@@ -85,6 +87,14 @@ class World(Protocol):
         """Kill the store and start it again on what it kept."""
         ...
 
+    async def keep(self) -> None:
+        """Make a backup of what the store holds now."""
+        ...
+
+    async def put_back(self) -> None:
+        """Put the backup in place of what the store holds."""
+        ...
+
     async def close(self) -> None:
         """End everything."""
         ...
@@ -119,6 +129,12 @@ class MemoryWorld:
     async def crash_and_restart(self) -> None:
         """Do nothing: what voting sites hold is durable."""
 
+    async def keep(self) -> None:
+        self._kept = self._vault.backup()
+
+    async def put_back(self) -> None:
+        self._vault.restore(self._kept, noticed=True)
+
     async def close(self) -> None:
         """Do nothing."""
 
@@ -137,7 +153,9 @@ class ProcessWorld:
 
     def __init__(self, topology: Topology, data_dir: Path) -> None:
         self._topology = topology
-        self._data_dir = data_dir
+        self._data_dir = data_dir / "store"
+        self._data_dir.mkdir()
+        self._kept = data_dir / "backup"
         self._process = HostedProcess("control_plane.io.store_process", topology.store_endpoint)
         self._clients: dict[ControlPlaneId, StoreClient] = {}
 
@@ -165,6 +183,25 @@ class ProcessWorld:
 
     async def crash_and_restart(self) -> None:
         self._process.kill()
+        await self.start()
+
+    async def keep(self) -> None:
+        await self._stopped(lambda: shutil.copytree(self._data_dir, self._kept))
+
+    async def put_back(self) -> None:
+        await self.crash_and_restart()  # It notes how far it has come when it starts.
+
+        def put() -> None:
+            for name in (DATABASE, f"{DATABASE}-wal"):
+                (self._data_dir / name).unlink(missing_ok=True)
+                if (self._kept / name).exists():
+                    shutil.copy(self._kept / name, self._data_dir)
+
+        await self._stopped(put)
+
+    async def _stopped(self, deed: Callable[[], object]) -> None:
+        self._process.kill()
+        deed()
         await self.start()
 
     def limit_files(self, most_bytes: int) -> None:
@@ -272,8 +309,8 @@ async def lock_holder(lock: LeaderLock, asker: ControlPlaneId, ttl_s: float) -> 
     return await answer.value()
 
 
-async def identity(store: AssignmentStore) -> tuple[str, int] | Unknown:
-    answer = Answered[tuple[str, int] | Unknown]()
+async def identity(store: AssignmentStore) -> StoreIdentity | Unknown:
+    answer = Answered[StoreIdentity | Unknown]()
     store.identity(answer)
     return await answer.value()
 
@@ -281,7 +318,7 @@ async def identity(store: AssignmentStore) -> tuple[str, int] | Unknown:
 async def test_a_store_is_empty_at_first_and_names_its_fleet(world: World) -> None:
     store = world.store(FRA)
     assert await held(store) == PartitionState(0, (), ())
-    assert await identity(store) == (FLEET_ON_PAPER.fleet, 1)
+    assert await identity(store) == StoreIdentity(FLEET_ON_PAPER.fleet, 1, restored=False)
 
 
 async def test_what_is_written_is_read_by_everybody(world: World) -> None:
@@ -422,7 +459,7 @@ async def test_an_adoption_takes_the_place_of_what_is_held_and_raises_incarnatio
     after = await held(world.store(AMS))
     assert after == PartitionState(9, (rebuilt, born(2).new, raised_again(born(3).new)), ())
     assert (await held(store, FLEET)) == PartitionState(9, (), (doc,))
-    assert await identity(store) == (FLEET_ON_PAPER.fleet, 4)
+    assert await identity(store) == StoreIdentity(FLEET_ON_PAPER.fleet, 4, restored=False)
     assert await write(store, evicted(born(2).new), term=8) == StaleTerm(9)
     assert await write(store, evicted(rebuilt), term=9) == (Refused(rebuilt),), "it is SOLO, and has nobody to evict"
     assert await write(store, evicted(born(2).new), term=9) == (Applied(),)
@@ -451,14 +488,38 @@ async def test_an_adoption_is_done_whole_or_not_at_all(
     assert isinstance(answer, Refused)
     assert await held(store) == PartitionState(3, (born(1).new,), ())
     assert (await held(store, FLEET)).docs == (Doc("cordons/fra1", 2, b"x"),)
-    assert await identity(store) == (FLEET_ON_PAPER.fleet, 1)
+    assert await identity(store) == StoreIdentity(FLEET_ON_PAPER.fleet, 1, restored=False)
 
 
 async def test_an_older_leader_adopts_nothing(world: World) -> None:
     store = world.store(FRA)
     await write(store, born(1), term=12)
     assert await adopt(store, raised_again(born(1).new), term=11) == StaleTerm(12)
-    assert await identity(store) == (FLEET_ON_PAPER.fleet, 1)
+    assert await identity(store) == StoreIdentity(FLEET_ON_PAPER.fleet, 1, restored=False)
+
+
+async def test_a_store_put_back_to_a_backup_takes_nothing_until_it_is_adopted(world: World) -> None:
+    await write(world.store(FRA), born(1), term=3)
+    await world.keep()
+    await write(world.store(FRA), evicted(born(1).new), term=3)
+    await world.put_back()
+    for _ in range(2):
+        store = world.store(FRA)
+        assert await identity(store) == StoreIdentity(FLEET_ON_PAPER.fleet, 1, restored=True)
+        assert await raised(store, (await held(store, FLEET)).term + 1) == (Applied(),), "somebody must lead to adopt"
+        assert await append(store, "store.restored", term=9) == (Applied(),)
+        refusal = await write(store, promoted(born(1).new), docs=[Doc("a/b", 1, b"x")], term=9)
+        assert isinstance(refusal, Unknown)
+        assert "twinhold store adopt" in refusal.cause
+        assert (await held(store)).assignments == (born(1).new,)
+        await world.crash_and_restart()
+    rebuilt = raised_again(evicted(born(1).new).new)
+    assert await adopt(world.store(FRA), rebuilt, incarnations=(1, 2)) == (Applied(),)
+    await world.crash_and_restart()
+    store = world.store(FRA)
+    assert await identity(store) == StoreIdentity(FLEET_ON_PAPER.fleet, 2, restored=False)
+    assert (await held(store)).assignments == (rebuilt,)
+    assert await write(store, born(2), term=9) == (Applied(),)
 
 
 async def test_what_was_adopted_is_kept_when_the_store_is_killed(world: World) -> None:
@@ -467,7 +528,7 @@ async def test_what_was_adopted_is_kept_when_the_store_is_killed(world: World) -
     await adopt(store, raised_again(born(1).new))
     await world.crash_and_restart()
     assert (await held(world.store(AMS))).assignments == (raised_again(born(1).new),)
-    assert await identity(world.store(AMS)) == (FLEET_ON_PAPER.fleet, 4)
+    assert await identity(world.store(AMS)) == StoreIdentity(FLEET_ON_PAPER.fleet, 4, restored=False)
 
 
 async def test_events_are_numbered_in_order_and_read_newest_first(world: World) -> None:
@@ -553,15 +614,6 @@ async def test_a_store_of_another_fleet_refuses_in_one_line(tmp_path: Path) -> N
         f"fleet 'elsewhere' is malformed: expected {FLEET_ON_PAPER.fleet}, whose store this is: "
         "check the store's address"
     )
-
-
-def test_a_database_older_than_what_was_served_before_is_noticed(tmp_path: Path) -> None:
-    _serve_once(tmp_path, born(1))
-    backup = (tmp_path / DATABASE).read_bytes()
-    _serve_once(tmp_path, evicted(born(1).new))
-    (tmp_path / DATABASE).write_bytes(backup)
-    with pytest.raises(UnavailableError, match="put the newer database back"):
-        SqliteStore(tmp_path, FLEET_ON_PAPER)
 
 
 def test_a_database_that_is_none_is_one_line(tmp_path: Path) -> None:

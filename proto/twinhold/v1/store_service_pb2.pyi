@@ -797,19 +797,23 @@ class IdentityResponse(_message.Message):
 
     FLEET_FIELD_NUMBER: _builtins.int
     INCARNATION_FIELD_NUMBER: _builtins.int
+    RESTORED_FIELD_NUMBER: _builtins.int
     fleet: _builtins.str
     """The fleet."""
     incarnation: _builtins.int
     """Grows when it is restored from a backup and adopted."""
+    restored: _builtins.bool
+    """True: it found itself older than what it has served, and takes no rows and docs until it is adopted."""
     def __init__(
         self,
         *,
         fleet: _builtins.str = ...,
         incarnation: _builtins.int = ...,
+        restored: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["fleet", b"fleet", "incarnation", b"incarnation"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["fleet", b"fleet", "incarnation", b"incarnation", "restored", b"restored"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

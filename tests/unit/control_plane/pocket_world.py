@@ -33,7 +33,7 @@ from control_plane.views import (
 )
 from core.assignments import Add, Assignment, Change, Copy, Evict, Fence, Swap, Switchover
 from core.errors import TwinholdError
-from core.fleet_map import Delta
+from core.fleet_map import NO_REVISION, Delta
 from core.names import ControlPlaneId, DcId, NodeId, ShardId, copy_id, dc_of
 from core.sharding import rendezvous_score
 from core.timers import Timers, timers
@@ -62,6 +62,7 @@ class ScriptedNode:
     host: Host
     process_id: int = 1
     sequence: int = 0
+    disk: str = "disk"
     complaint: dict[ShardId, str] = field(default_factory=dict)
     promised: dict[ShardId, float] = field(default_factory=dict)
     """Shards that it was promoted for: when their old leases end."""
@@ -73,7 +74,11 @@ class ScriptedNode:
 
     @property
     def copy_id(self) -> str:
-        return copy_id(f"disk-{self.node}", 1)
+        return copy_id(self.disk_id, 1)
+
+    @property
+    def disk_id(self) -> str:
+        return f"{self.disk}-{self.node}"
 
     def begin(self) -> None:
         self.last_seen, self.reported, self.sequence = {}, {}, 0
@@ -94,7 +99,7 @@ class ScriptedNode:
         self.sequence += 1
         view = ReportView(
             node=self.node,
-            disk_id=f"disk-{self.node}",
+            disk_id=self.disk_id,
             process_id=self.process_id,
             sequence=self.sequence,
             complete=complete,
@@ -103,7 +108,8 @@ class ScriptedNode:
             gone=gone,
             load=1.0,
             loop_lag_ms=0,
-            highest=Fence(1, 1),
+            highest=max((copy.fence for copy in held.values()), default=Fence(0, 0)),
+            map=self.world.revision,
         )
         for control_plane in self.world.drivers:
             self.world.send(self.node, control_plane, lambda driver: driver.reported(view))
@@ -130,7 +136,8 @@ class ScriptedNode:
         return Observation(target, sight, round(silent_s * 1000), sight in (Sight.REFUSED, Sight.SILENT))
 
     def mine(self) -> list[Assignment]:
-        return [self.world.known[shard] for shard in self.world.held[self.node]]
+        me = Copy(self.node, self.copy_id)
+        return [a for a in map(self.world.known.__getitem__, self.world.held[self.node]) if me in a.in_sync]
 
     def copies(self) -> dict[ShardId, CopyView]:
         """Describe the copies; one that is as it was is the same object."""
@@ -190,7 +197,7 @@ class ScriptedNode:
                 assert order.target is not None
                 if not self.world.reaches(self.node, order.target):
                     return
-                learner = Copy(order.target, copy_id(f"disk-{order.target}", 1))
+                learner = Copy(order.target, self.world.nodes[order.target].copy_id)
                 standby = record.standby
                 change = Add(learner) if standby is None else Swap(standby, learner)
             case Order.SWITCHOVER:
@@ -242,6 +249,7 @@ class PocketWorld:
         self.rules = StoreRules(topology)
         self.known: dict[ShardId, Assignment] = {}
         """The newest map that any leader has published, as every node knows it."""
+        self.revision = NO_REVISION
         self.held: dict[NodeId, dict[ShardId, None]] = {node.id: {} for node in topology.nodes}
         self.drawn = observers_drawn(topology)
         self.answers: list[ProposalAnswer] = []
@@ -494,6 +502,7 @@ class MapEar:
     def relay(self) -> None:
         mine = self.world.drivers[self.me].fleet_map
         revision, records = mine.revision, list(mine.shards.values())
+        self.world.revision = max(self.world.revision, revision)
         for peer in self.world.drivers:
             if peer != self.me:
                 self.world.send(self.me, peer, lambda driver: take_map(driver, revision, records))

@@ -10,7 +10,7 @@ from control_plane.catalog import partitions_of
 from control_plane.memory_store import Fate, MemoryStore, Vault
 from control_plane.ports import Applied, Doc, Partition, Refused, Row, Unknown
 from control_plane.writer import Answer, Writer
-from core.assignments import Assignment, Copy, Leader, Promote, successor
+from core.assignments import Add, Assignment, Copy, Leader, Promote, successor
 from core.names import ControlPlaneId, CopyId, NodeId, ShardId
 from core.topology import Kind
 from tests.unit.control_plane.lands import two_lands
@@ -44,6 +44,8 @@ class Desk:
     filed: list[Doc] = field(default_factory=list)
     deposed: list[int] = field(default_factory=list)
     answers: list[Answer] = field(default_factory=list)
+    forgotten: list[str] = field(default_factory=list)
+    barred: str = ""
 
     def __post_init__(self) -> None:
         self.world = World(1)
@@ -51,7 +53,14 @@ class Desk:
         self.vault = Vault(TOPOLOGY, host)
         store = MemoryStore(self.vault, ME, clock=host, weather=self.weather, deadline_s=1.0)
         self.writer = Writer(
-            store, host, 1, learned=self.learned.extend, filed=self.filed.append, deposed=self.deposed.append
+            store,
+            host,
+            1,
+            learned=self.learned.extend,
+            filed=self.filed.append,
+            deposed=self.deposed.append,
+            forgot=self.forgotten.append,
+            barred=lambda shard: self.barred,
         )
 
     def weather(self, caller: ControlPlaneId, partitions: Sequence[Partition]) -> Fate:
@@ -141,4 +150,46 @@ def test_closing_answers_what_waits() -> None:
     desk.writer.put(HOMES[ShardId(1)], create(1), answers.append)
     desk.writer.close()
     assert [type(answer) for answer in answers] == [Unknown]
+    assert desk.writer.pending == 0
+
+
+def test_a_store_that_holds_less_than_a_write_was_made_on_has_forgotten_it() -> None:
+    desk = Desk()
+    desk.writer.put(HOMES[ShardId(1)], create(1), desk.answers.append)
+    desk.writer.file(Doc("cordons/waw1", 1, b"x"), desk.answers.append)
+    desk.world.run(1.0)
+    backup = desk.vault.backup()
+    desk.writer.put(HOMES[ShardId(1)], promote(1), desk.answers.append)
+    desk.writer.file(Doc("cordons/waw1", 2, b"y"), desk.answers.append)
+    desk.world.run(2.0)
+    assert desk.answers == [Applied()] * 4
+    assert desk.forgotten == []
+    desk.vault.restore(backup, noticed=False)
+    solo = promote(1).new
+    add = Row(solo.fence, successor(solo, Add(A), reason=""), Add(A), solo.primary)
+    desk.writer.put(HOMES[ShardId(1)], add, desk.answers.append)
+    desk.writer.file(Doc("cordons/waw1", 3, b"z"), desk.answers.append)
+    desk.world.run(3.0)
+    assert desk.forgotten == ["shard 1 at 1.2", "version 2 of cordons/waw1"]
+
+
+def test_what_lost_a_race_was_not_forgotten() -> None:
+    desk = Desk()
+    desk.writer.put(HOMES[ShardId(1)], create(1), desk.answers.append)
+    desk.world.run(1.0)
+    for _ in range(2):
+        desk.writer.put(HOMES[ShardId(1)], promote(1), desk.answers.append)
+    desk.writer.put(HOMES[ShardId(1)], create(1), desk.answers.append)
+    desk.world.run(2.0)
+    assert desk.answers[-1] == Refused(promote(1).new)
+    assert desk.forgotten == []
+
+
+def test_nothing_is_sent_while_it_is_barred() -> None:
+    desk = Desk(barred="the store was restored")
+    desk.writer.put(HOMES[ShardId(1)], create(1), desk.answers.append)
+    desk.writer.file(Doc("cordons/waw1", 1, b"x"), desk.answers.append)
+    desk.world.run(5.0)
+    assert desk.calls == []
+    assert desk.answers == [Unknown("the store was restored")] * 2
     assert desk.writer.pending == 0
