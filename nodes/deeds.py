@@ -135,7 +135,7 @@ class Deeds:
         census = Census()
 
         def counted(error: DiskError | None, /) -> None:
-            self._then(Cut(a.cuts, census.result))(error)
+            self._then(Cut(a.cuts, census.result.joined(Quarantined(snapshot_lsn=a.snapshot_lsn))))(error)
 
         self._world.journal.truncate(
             self._state.shard,

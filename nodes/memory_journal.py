@@ -283,16 +283,29 @@ class MemoryJournal:
     def _save_meta(self, shard: ShardId, meta: CopyMeta) -> None:
         self._shelf(shard).meta = meta
 
-    def _truncate(self, shard: ShardId, keep_lsn: int, *, orphan: bool, seen: Callable[[bytes], None] | None) -> None:
+    def _truncate(
+        self, shard: ShardId, keep_lsn: int, *, orphan: bool, seen: Callable[[bytes], None] | None
+    ) -> DiskError | None:
         shelf = self._disk.shelves.get(shard, Shelf())
-        assert keep_lsn >= shelf.floor.lsn, f"shard {shard}: entries up to {shelf.floor.lsn} are in the snapshot"
-        dropped = tuple(shelf.records[shelf.index(keep_lsn) :])
-        del shelf.records[shelf.index(keep_lsn) :]
+        if 0 < keep_lsn < shelf.floor.lsn:
+            return DiskError(f"entries up to {shelf.floor.lsn} of shard {shard} are in its snapshot")
+        kept = max(0, shelf.index(keep_lsn))
+        dropped = tuple(shelf.records[kept:])
+        del shelf.records[kept:]
+        if keep_lsn < shelf.floor.lsn:
+            self._drop_snapshot(shard, shelf, orphan=orphan)
         if orphan and dropped:
             self._disk.orphans.append((shard, dropped))
         if seen is not None:
             for record in dropped:
                 seen(record.body)
+        return None
+
+    def _drop_snapshot(self, shard: ShardId, shelf: Shelf, *, orphan: bool) -> None:
+        assert shelf.snapshot is not None, f"shard {shard} has entries in a snapshot, and no snapshot"
+        if orphan:
+            self._disk.orphan_snapshots.append((shard, *shelf.snapshot[:2]))
+        shelf.floor, shelf.snapshot = EMPTY, None
 
     def _save_snapshot(self, shard: ShardId, tip: Tip, parts: list[bytes], *, orphan: bool) -> None:
         shelf = self._shelf(shard)

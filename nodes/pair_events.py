@@ -199,6 +199,8 @@ class Truncate:
     cuts: int
     lossy: bool = False
     """What goes may have been acknowledged: it is counted by tenant."""
+    snapshot_lsn: int = 0
+    """Not 0: the snapshot as of this entry goes too, and nothing is kept."""
 
 
 @dataclass(frozen=True, slots=True)

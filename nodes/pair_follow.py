@@ -10,7 +10,7 @@ from nodes.frames import Ack, Append, Hello, Invite, SnapshotAck, SnapshotPart, 
 from nodes.pair_change import adopt, adopt_boot, heard_higher
 from nodes.pair_events import Cut, InstallSnapshot, Truncate
 from nodes.pair_state import CopyState, Incoming
-from nodes.records import Record, Tip, tip_of
+from nodes.records import EMPTY, Record, Tip, tip_of
 from nodes.views import Role
 
 
@@ -73,8 +73,9 @@ def welcomed(p: CopyState, peer: NodeId, m: Welcome, now: float) -> None:
         return
     p.hello = 0
     member = p.me in p.assignment.in_sync
-    another = m.common.lsn == p.tip.lsn and m.common.hash != p.tip.hash
-    if member if m.snapshot else another:
+    below = not m.snapshot and m.common.lsn < p.floor.lsn
+    another = not m.snapshot and m.common.lsn == p.tip.lsn and m.common.hash != p.tip.hash
+    if another or (member and (m.snapshot or below)):
         p.complaint = f"damaged at lsn {p.tip.lsn}: the journal does not continue its primary's"
         p.send(peer, Unfit(p.shard, p.gen, p.me.copy_id, p.complaint))
         return
@@ -82,6 +83,9 @@ def welcomed(p: CopyState, peer: NodeId, m: Welcome, now: float) -> None:
     if m.snapshot:
         p.contact = False
         p.incoming = Incoming(m.number, m.common, [])
+        return
+    if below:
+        _begin_anew(p, peer, now)
         return
     p.contact = True
     keep = p.rules.kept(p.tip, m.common)
@@ -99,14 +103,15 @@ def cut(p: CopyState, keep: Tip) -> None:
 
     What an older incarnation decided, and the primary of the new one lacks, may have been acknowledged.
     """
-    dropped, lossy = p.tip.lsn - keep.lsn, _overridden(p, p.tip)
+    snapshot_lsn = p.floor.lsn if keep.lsn < p.floor.lsn else 0
+    dropped, lossy = p.tip.lsn - max(keep.lsn, p.floor.lsn), _overridden(p, p.tip)
     p.orphaned += dropped
-    p.tip, p.cuts, p.cutting = keep, p.cuts + 1, True
+    p.tip, p.floor, p.cuts, p.cutting = keep, keep if snapshot_lsn else p.floor, p.cuts + 1, True
     p.durable_lsn, p.commit_lsn = min(p.durable_lsn, keep.lsn), min(p.commit_lsn, keep.lsn)
     p.spans = [span for span in p.spans if span.first_lsn <= keep.lsn]
     while p.recent and p.recent[-1].lsn > keep.lsn:
         p.recent.pop()
-    p.actions.append(Truncate(keep, dropped, p.cuts, lossy))
+    p.actions.append(Truncate(keep, dropped, p.cuts, lossy, snapshot_lsn))
 
 
 def was_cut(p: CopyState, event: Cut) -> None:
@@ -175,6 +180,12 @@ def _append(p: CopyState, records: tuple[Record, ...]) -> None:
     p.hello = 0
     p.extend(*records)
     p.persist(records, quiet=False)
+
+
+def _begin_anew(p: CopyState, peer: NodeId, now: float) -> None:
+    """Keep nothing: what the primary lacks lies in our snapshot, which only a lossy override can bring about."""
+    cut(p, EMPTY)
+    say_hello(p, peer, 0, now)
 
 
 def _install(p: CopyState, tip: Tip, parts: tuple[bytes, ...]) -> None:

@@ -117,6 +117,7 @@ class Journal(Protocol):
     ) -> None:
         """Drop everything after ``keep_lsn``; with ``orphan``, move it to ``orphan/`` first.
 
+        To keep nothing, 0, is to drop the snapshot too; to cut within one is refused like a disk that refuses.
         ``seen`` is shown the body of every record that goes, on whatever thread works, before ``done`` is called.
         """
         ...

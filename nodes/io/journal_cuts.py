@@ -8,7 +8,7 @@ from nodes.io.journal_database import delete, fetch, record_of, tip_row
 from nodes.io.journal_deeds import Cut, Disk, Install, SetAside, Truncate, note
 from nodes.io.journal_files import encoded, told, write_aside, write_orphan_snapshot, write_orphans
 from nodes.io.journal_index import CopyIndex
-from nodes.records import Tip, tip_of
+from nodes.records import EMPTY, Tip, tip_of
 
 
 def cut(disk: Disk, deed: Cut) -> None:
@@ -41,22 +41,42 @@ def tip_in(database: sqlite3.Connection, copy: CopyIndex, lsn: int) -> Tip | Non
 
 
 def _truncate(disk: Disk, copy: CopyIndex, deed: Truncate) -> None:
-    tip = tip_in(disk.database, copy, deed.keep_lsn)
+    anew = deed.keep_lsn == 0 and copy.floor.lsn > 0
+    if 0 < deed.keep_lsn < copy.floor.lsn:
+        raise OSError(f"entries up to {copy.floor.lsn} of shard {deed.shard} are in its snapshot")
+    tip = EMPTY if anew else tip_in(disk.database, copy, deed.keep_lsn)
     assert tip is not None, f"shard {deed.shard}: nothing is at {deed.keep_lsn}, where the journal was to be cut"
-    kept = deed.keep_lsn - copy.floor.lsn
+    kept = 0 if anew else deed.keep_lsn - copy.floor.lsn
     dropped = copy.places[kept:]
-    if not dropped:
+    if not dropped and not anew:
         return
-    if deed.orphan:
+    if deed.orphan and dropped:
         write_orphans(disk.directory, deed.shard, fetch(disk.database, dropped))
     if deed.seen is not None:
         for row in fetch(disk.database, dropped):
             deed.seen(record_of(row).body)
     disk.marks.forget(deed.shard)
-    delete(disk.database, dropped)
+    if anew:
+        _drop_all(disk, copy, deed)
+    else:
+        delete(disk.database, dropped)
     del copy.places[kept:]
     copy.tip = tip
     note(disk, deed.shard, copy)
+
+
+def _drop_all(disk: Disk, copy: CopyIndex, deed: Truncate) -> None:
+    """Drop the snapshot and every record, those included that it took the place of, in one commit."""
+    database, shard = disk.database, deed.shard
+    if deed.orphan:
+        write_orphan_snapshot(disk.directory, shard, copy.floor, _snapshots(database, shard, but=0))
+    database.execute("BEGIN")
+    delete(database, [*copy.places, *disk.index.dead])
+    for table in ("snapshots", "snapshot_parts"):
+        database.execute(f"DELETE FROM {table} WHERE shard = ?", (shard,))
+    database.execute("COMMIT")
+    disk.index.dead.clear()
+    copy.floor = EMPTY
 
 
 def _install(disk: Disk, copy: CopyIndex, deed: Install) -> None:
@@ -64,7 +84,8 @@ def _install(disk: Disk, copy: CopyIndex, deed: Install) -> None:
     replaced = copy.places[: deed.tip.lsn - copy.floor.lsn] if own else copy.places
     if not own:
         if deed.orphan and copy.floor.lsn:
-            write_orphan_snapshot(disk.directory, deed.shard, copy.floor, _replaced(disk.database, deed))
+            lines = _snapshots(disk.database, deed.shard, but=deed.number)
+            write_orphan_snapshot(disk.directory, deed.shard, copy.floor, lines)
         disk.marks.forget(deed.shard)
     _install_rows(disk, deed, gone=[] if own else [*replaced, *disk.index.dead])
     if own:
@@ -111,10 +132,10 @@ def _set_aside(disk: Disk, copy: CopyIndex, shard: ShardId) -> None:
     disk.index.copies.pop(shard, None)
 
 
-def _replaced(database: sqlite3.Connection, deed: Install) -> Iterator[Mapping[str, object]]:
-    """Say the snapshot that another one takes the place of."""
+def _snapshots(database: sqlite3.Connection, shard: ShardId, *, but: int) -> Iterator[Mapping[str, object]]:
+    """Say the snapshot of a shard; ``but``: of another number than the one that takes its place."""
     for table in ("snapshots", "snapshot_parts"):
-        rows = database.execute(f"SELECT * FROM {table} WHERE shard = ? AND number <> ?", (deed.shard, deed.number))
+        rows = database.execute(f"SELECT * FROM {table} WHERE shard = ? AND number <> ?", (shard, but))
         yield from ({"table": table, "row": [encoded(column) for column in row]} for row in rows)
 
 

@@ -164,7 +164,7 @@ class SqliteWorld:
             resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
     def orphans(self) -> list[tuple[int, list[int]]]:
-        files = sorted((self.directory / "orphan").glob("*"))
+        files = [one for one in sorted((self.directory / "orphan").glob("*")) if "-snapshot-" not in one.name]
         lines = [[json.loads(line) for line in file.read_text().splitlines()] for file in files]
         return [(found[0]["shard"], [line["lsn"] for line in found]) for found in lines]
 
@@ -443,6 +443,25 @@ def test_a_peers_snapshot_moves_the_one_before_to_the_orphans_if_asked_to(world:
     assert all_done(world, save_snapshot(world, SEVEN, theirs, [b"their state"], orphan=orphan)) == [None]
     assert world.orphan_snapshots() == ([(7, 4, [b"own state"])] if orphan else [])
     assert world.journal.load_snapshot(SEVEN) == (theirs, [b"their state"])
+
+
+def test_to_keep_nothing_is_to_drop_the_snapshot_too(world: World) -> None:
+    records = chain(6)
+    born(world, SEVEN, records)
+    floor = tip_of(records[3])
+    assert all_done(world, save_snapshot(world, SEVEN, floor, [b"state"])) == [None]
+    (refused,) = all_done(world, truncate(world, SEVEN, 2, orphan=True))
+    assert refused is not None, "entry 2 is in the snapshot"
+    assert "up to 4" in refused.cause
+    assert all_done(world, truncate(world, SEVEN, 0, orphan=True)) == [None]
+    assert world.orphan_snapshots() == [(7, 4, [b"state"])]
+    assert world.orphans() == [(7, [5, 6])]
+    assert world.journal.load_snapshot(SEVEN) is None
+    others = chain(2, generation=SECOND)
+    assert all_done(world, append(world, SEVEN, others)) == [None]
+    found = restarted(world)[SEVEN]
+    assert (found.floor, found.tip, found.damage) == (EMPTY, tip_of(others[-1]), "")
+    assert held(world, SEVEN) == others
 
 
 def test_truncation_to_nothing_leaves_an_empty_journal(world: World) -> None:

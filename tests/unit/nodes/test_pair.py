@@ -152,6 +152,7 @@ def bench(
     records: list[Record] | None = None,
     intents: tuple[Intent, ...] = (),
     gen: Generation = GEN,
+    floor: Tip = EMPTY,
 ) -> Bench:
     held = records or []
     tip = tip_of(held[-1]) if held else EMPTY
@@ -159,7 +160,7 @@ def bench(
     ties = Ties()
     meta = CopyMeta(me.copy_id, gen, assignment, intents)
     pair = Pair(
-        Recovered(SHARD, meta, tip, EMPTY, spans),
+        Recovered(SHARD, meta, tip, floor, spans),
         node=me.node,
         timers=TIMERS,
         rhythm=Rhythm(TIMERS.heartbeat_s),
@@ -630,6 +631,20 @@ def test_the_primary_that_was_overridden_stops_at_once_and_follows_without_its_s
     b.hear(B, Welcome(SHARD, Generation(2, 6, 0), OVERRIDDEN, hello.number, tip_of(held[2]), False))
     assert [a for a in b.done if isinstance(a, Truncate)] == [Truncate(tip_of(held[2]), 2, 1, lossy=True)]
     assert b.pair.state.role is Role.LEARNER
+
+
+def test_a_copy_whose_snapshot_holds_what_an_override_gave_up_begins_anew() -> None:
+    held = entries(6)
+    b = bench(A, OVERRIDDEN, records=held[4:], floor=tip_of(held[3]), gen=Generation(2, 6, 0))
+    b.hear(B, Invite(SHARD, Generation(2, 6, 0), OVERRIDDEN, 1))
+    hello = b.sent(Hello)[-1]
+    assert isinstance(hello, Hello)
+    b.hear(B, Welcome(SHARD, Generation(2, 6, 0), OVERRIDDEN, hello.number, tip_of(held[1]), False))
+    assert [a for a in b.done if isinstance(a, Truncate)] == [Truncate(EMPTY, 2, 1, lossy=True, snapshot_lsn=4)]
+    again = b.sent(Hello)[-1]
+    assert isinstance(again, Hello)
+    assert (again.tip, again.floor, again.spans) == (EMPTY, EMPTY, ())
+    assert b.sent(Ack) == []
 
 
 def test_what_was_quarantined_is_in_the_report_and_in_the_log() -> None:
