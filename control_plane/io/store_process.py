@@ -6,8 +6,10 @@ from pathlib import Path
 from control_plane.io.sqlite_store import SqliteStore
 from control_plane.io.store_service import StoreService
 from control_plane.io.store_writer import StoreWriter
+from control_plane.store_rules import RESTORED
 from core.gate import LoopbackPolicy
 from core.io.hosted import Life, run_hosted
+from core.io.json_log import warn
 from core.io.serve import Server
 from core.processes import StoreConfig
 from twinhold.v1 import store_service_pb2 as pb
@@ -25,6 +27,8 @@ def main(config: StoreConfig) -> int:
 
 async def _serve(config: StoreConfig, data_dir: Path, life: Life) -> None:
     store = SqliteStore(data_dir, config.topology)
+    if store.restored:
+        warn("store.restored", message=RESTORED)
     writer = StoreWriter(store, asyncio.get_running_loop(), life.end)
     server = Server(config.topology.store_host, config.topology.store_port, LoopbackPolicy())
     service = StoreService(config.topology, writer)
