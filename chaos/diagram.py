@@ -1,7 +1,8 @@
 """A space-time diagram in text: processes as columns, time downwards, messages as arrows, faults across.
 
-It is drawn from a trace, whose lines are ``time text``; the text is ``a -> b what`` for a message that arrives, begins
-with a process's name for what that process does, and is anything else for what happens to the world.
+It is drawn from a trace of lines ``time text``; the text is ``a -> b what, what`` for messages that arrive together
+(``what`` is a word and, if it is about a shard, its number up to a colon), begins with a process's name for what that
+process does, and is anything else for what happens to the world.
 """
 
 import re
@@ -14,9 +15,10 @@ WIDTH = 118
 TIME_WIDTH = 11
 COLUMN_MIN, COLUMN_MAX = 13, 20
 ROWS = 60
-ROUTINE = frozenset({"Sign", "Register", "Report", "Led", "Confer", "Conferred", "Watch", "Unwatch", "Age"})
-"""Messages that everybody sends all the time; so are frames with heartbeats alone."""
+ROUTINE = frozenset("Sign Register Report Led Confer Conferred Watch Unwatch Age Heartbeat".split())
+"""Messages that everybody sends all the time."""
 MEASURED = re.compile(r"\w+\.measured\b")
+SHARD = re.compile(r"shard(?:s/|', |=| )(\d+)")
 FACT = re.compile(r"\('(\w+)', '?([^(),']*)'?\)")
 
 
@@ -51,38 +53,54 @@ class News:
 Moment: TypeAlias = Message | Deed | News
 
 
-def moments(trace: Iterable[str], hosts: Sequence[str]) -> Iterator[Moment]:
-    """Read a trace; what is routine is left out."""
+def moments(trace: Iterable[str], hosts: Sequence[str], shard: int | None = None) -> Iterator[Moment]:
+    """Read a trace; what is routine, or about another shard than the one that matters, is left out."""
     known = frozenset(hosts)
     for line in trace:
         at, _, text = line.strip().partition(" ")
         at_s, words = float(at), text.split()
         if len(words) > 2 and words[1] == "->":
-            what = " ".join(words[3:])
-            if what and what not in ROUTINE:
+            parts = text.split(None, 3)[3].split(", ")
+            what = ", ".join(part for part in parts if part not in ROUTINE and _is_about(part, shard))
+            if what:
                 yield Message(at_s, words[0], words[2], what)
         elif words and words[0] in known:
-            if not MEASURED.match(words[1]):
+            if not MEASURED.match(words[1]) and _concerns(text, shard):
                 yield Deed(at_s, words[0], _plain(text.partition(" ")[2]))
         else:
             yield News(at_s, text)
 
 
-def diagram(trace: Iterable[str], *, hosts: Sequence[str], until_s: float, rows: int = ROWS) -> str:
+def diagram(
+    trace: Iterable[str], *, hosts: Sequence[str], until_s: float, shard: int | None = None, rows: int = ROWS
+) -> str:
     """Draw the last moments up to a time.
 
     Args:
         trace: all of it, or its end.
         hosts: every process, in the order of their columns; those that take no part get none.
         until_s: the last moment shown.
+        shard: the one that matters; None: all do.
         rows: how many moments at most.
     """
-    found = [moment for moment in moments(trace, hosts) if moment.at_s <= until_s]
+    found = [moment for moment in moments(trace, hosts, shard) if moment.at_s <= until_s]
     shown = list(_joined(found))[-rows:]
     columns = _columns(shown, hosts)
     if not columns:
         return "\n".join(f"{moment.at_s:10.4f} {moment.what}" for moment in shown)
     return "\n".join(line.rstrip() for line in _drawn(shown, columns))
+
+
+def _is_about(part: str, shard: int | None) -> bool:
+    """Say whether a message is about this shard, or about none."""
+    number = part.partition(" ")[2].partition(":")[0]
+    return shard is None or not number.isdecimal() or int(number) == shard
+
+
+def _concerns(text: str, shard: int | None) -> bool:
+    """Say whether a deed names this shard, or none."""
+    named = SHARD.findall(text)
+    return shard is None or not named or str(shard) in named
 
 
 def _plain(text: str) -> str:

@@ -4,7 +4,7 @@ They are named as in the protocol: I1 to I13 for a pair's invariants, C2 to C9 f
 writers guarantee; the rest has a word of its own.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import TypeAlias
@@ -64,3 +64,11 @@ class Breach:
     def __str__(self) -> str:
         """Say it in one line."""
         return f"{self.law.name}: {self.what}"
+
+
+def first_of_each(breaches: Iterable[Breach]) -> list[Breach]:
+    """Leave one breach of every law, the first."""
+    found: dict[AnyLaw, Breach] = {}
+    for breach in breaches:
+        found.setdefault(breach.law, breach)
+    return list(found.values())

@@ -53,6 +53,10 @@ class Setting:
     """How many calls lose their request, and how many their answer."""
 
 
+SMALL = Setting((3,), 1, 3, 4, "default", 0.05, 0.0, 0.0)
+"""Three data centers of one geography, in fine weather."""
+
+
 def topology_of(setting: Setting) -> Topology:
     """Build the fleet on paper."""
     groups = [
@@ -90,7 +94,7 @@ def tenants_of(setting: Setting) -> list[TenantName]:
 
 def _tenants(geography: Geography) -> list[TenantName]:
     found: dict[ShardId, TenantName] = {}
-    names = (TenantName(geography.id, f"t{n}") for n in range(10_000))
+    names = (TenantName(geography.id, f"{geography.id}{n}") for n in range(10_000))
     for name in names:
         found.setdefault(home_shard(name, geography), name)
         if len(found) == geography.shards:

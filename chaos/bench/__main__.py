@@ -9,6 +9,7 @@ from pathlib import Path
 import uvloop
 
 from chaos.bench.failover import failover
+from chaos.bench.sim import sim
 from chaos.bench.switchover import switchover
 from chaos.bench.watch import watch
 from chaos.bench.writes import session, session64, submit
@@ -22,6 +23,7 @@ GROUPS: Mapping[str, Callable[[], Awaitable[dict[str, float]]]] = {
     "watch": watch,
     "switchover": switchover,
     "failover": failover,
+    "sim": sim,
 }
 RESULT = Path("bench.json")
 

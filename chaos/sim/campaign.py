@@ -53,7 +53,14 @@ class Limits:
     failures: int
 
 
-def campaign(first_seed: int, limits: Limits, *, jobs: int, tell: Callable[[Tally], None]) -> Tally:
+async def campaign(
+    first_seed: int,
+    limits: Limits,
+    *,
+    jobs: int,
+    tell: Callable[[Tally], None],
+    broke: Callable[[SimResult], None],
+) -> Tally:
     """Run schedules from a seed on.
 
     Args:
@@ -61,6 +68,7 @@ def campaign(first_seed: int, limits: Limits, *, jobs: int, tell: Callable[[Tall
         limits: when to end.
         jobs: how many processes.
         tell: is told how far it is, every few seconds.
+        broke: is told every schedule that broke a law, at once.
 
     Raises:
         UnavailableError: a worker process ended by itself.
@@ -76,14 +84,17 @@ def campaign(first_seed: int, limits: Limits, *, jobs: int, tell: Callable[[Tall
 
     def take(_: Input, fields: Fields) -> None:
         nonlocal next_tell
-        tally.count(heard(fields))
+        result = heard(fields)
+        tally.count(result)
+        if result.broken:
+            broke(result)
         now = time.monotonic()
         tally.took_s = now - begun
         if now >= next_tell:
             next_tell = now + TELL_S
             tell(tally)
 
-    spread(JUDGE_SEED, seeds(), take, jobs=jobs)
+    await spread(JUDGE_SEED, seeds(), take, jobs=jobs)
     tally.failed.sort(key=lambda result: result.seed)
     return tally
 

@@ -22,7 +22,7 @@ def cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
-def spread(task: str, inputs: Iterable[Input], heard: Heard, *, jobs: int) -> None:
+async def spread(task: str, inputs: Iterable[Input], heard: Heard, *, jobs: int) -> None:
     """Call a task for every input, in as many processes, and hand over each result as it comes.
 
     Args:
@@ -34,14 +34,11 @@ def spread(task: str, inputs: Iterable[Input], heard: Heard, *, jobs: int) -> No
     Raises:
         UnavailableError: a process ended by itself, or an input took too long.
     """
-    asyncio.run(_spread(task, iter(inputs), heard, jobs))
-
-
-async def _spread(task: str, inputs: Iterator[Input], heard: Heard, jobs: int) -> None:
+    shared = iter(inputs)
     try:
         async with asyncio.TaskGroup() as group:
             for _ in range(jobs):
-                group.create_task(_work(task, inputs, heard))
+                group.create_task(_work(task, shared, heard))
     except* UnavailableError as errors:
         raise errors.exceptions[0] from None
 

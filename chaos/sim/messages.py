@@ -7,7 +7,7 @@ from control_plane.views import ConferView, LeaderView, RegisterView
 from core.assignments import Assignment
 from core.fleet_map import Delta, Revision
 from core.names import ShardId, TenantName
-from nodes.frames import Frame
+from nodes.frames import Ack, Append, Frame, Heartbeat, HeartbeatReply, Message
 from twinhold.v1 import node_service_pb2 as pb
 
 
@@ -89,3 +89,25 @@ class Age:
 SimMessage: TypeAlias = (
     Frame | Sign | Register | Report | Led | Confer | Conferred | Watch | Unwatch | Whole | Step | Age
 )
+
+
+def said(message: object) -> str:
+    """Say in a few words what a message is; of a frame, what is in it besides heartbeats."""
+    if not isinstance(message, Frame):
+        return type(message).__name__
+    parts = [_part(part) for part in message.messages]
+    return ", ".join(part for part in parts if part) or Heartbeat.__name__
+
+
+def _part(part: Message) -> str:
+    match part:
+        case Append(shard, _, prev, records):
+            return (
+                f"Append {shard}:{prev.lsn + 1}-{prev.lsn + len(records)}" if records else f"Append {shard}:{prev.lsn}"
+            )
+        case Ack(shard, _, lsn):
+            return f"Ack {shard}:{lsn}"
+        case Heartbeat() | HeartbeatReply():
+            return ""
+        case _:
+            return f"{type(part).__name__} {part.shard}"

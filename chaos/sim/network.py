@@ -241,7 +241,7 @@ class Network(Generic[Message]):
         end = self._ends.get(target)
         if end is None:
             return
-        self._world.note(f"{source} -> {target} {message.__class__.__name__}")
+        self._world.heard(source, target, message)
         there = self._hosts[target]
         if there.frozen:
             there.run(lambda: end.message(source, message))

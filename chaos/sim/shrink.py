@@ -2,7 +2,7 @@
 
 import time
 
-from chaos.diagram import diagram
+from chaos.diagram import SHARD, diagram
 from chaos.fleet_laws import AnyLaw, Breach
 from chaos.schedule import Schedule
 from chaos.setting import processes_of, tenants_of, topology_of
@@ -29,7 +29,9 @@ def pictured(schedule: Schedule, breach: Breach) -> str:
     result = simulate(schedule, parts(), tell=trace.append)
     topology = topology_of(schedule.setting)
     hosts = [*processes_of(topology), *map(str, tenants_of(schedule.setting))]
-    return diagram(trace, hosts=hosts, until_s=_until_s(result, breach))
+    named = SHARD.search(breach.what)
+    shard = None if named is None else int(named[1])
+    return diagram(trace, hosts=hosts, until_s=_until_s(result, breach), shard=shard)
 
 
 def _until_s(result: SimResult, breach: Breach) -> float:

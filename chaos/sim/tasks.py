@@ -3,13 +3,15 @@
 from collections.abc import Mapping
 from typing import TypeAlias
 
-from chaos.fleet_laws import LAWS, Breach
+from chaos.fleet_laws import LAWS, Breach, first_of_each
 from chaos.io.child import Fields
+from chaos.schedule_file import saved
 from chaos.sim.run import SimResult, simulate
 from chaos.sim.worlds import parts, schedule_of
 
 Json: TypeAlias = "dict[str, Json] | list[Json] | str | int | float | bool | None"
 JUDGE_SEED = "chaos.sim.tasks:judge_seed"
+JUDGE_SAVED = "chaos.sim.tasks:judge_saved"
 
 
 def judge_seed(job: Fields) -> Mapping[str, object]:
@@ -17,11 +19,16 @@ def judge_seed(job: Fields) -> Mapping[str, object]:
     return told(simulate(schedule_of(int(job["seed"])), parts()))
 
 
+def judge_saved(job: Fields) -> Mapping[str, object]:
+    """Run the schedule that is written down in ``content``."""
+    return told(simulate(saved(job["content"], job["file"]).schedule, parts()))
+
+
 def told(result: SimResult) -> dict[str, Json]:
-    """Tell a result as JSON."""
+    """Tell a result as JSON, of every law that was broken the first breach."""
     return {
         "seed": result.seed,
-        "broken": [{"law": b.law.name, "what": b.what, "at_s": b.at_s} for b in result.broken],
+        "broken": [{"law": b.law.name, "what": b.what, "at_s": b.at_s} for b in first_of_each(result.broken)],
         "operations": result.operations,
         "acknowledged": result.acknowledged,
         "simulated_s": result.simulated_s,

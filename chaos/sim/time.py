@@ -11,6 +11,8 @@ from hashlib import blake2b
 from heapq import heappop, heappush
 from random import Random
 
+from chaos.sim.messages import said
+
 STEP_S = 0.0002
 """Between two turns of sliced work."""
 
@@ -88,6 +90,12 @@ class World:
         self._trace.update(f"{self.now:.9f} {what}\n".encode())
         if self.tell is not None:
             self.tell(f"{self.now:12.6f} {what}")
+
+    def heard(self, source: str, target: str, message: object) -> None:
+        """Add an arrival to the trace; whoever watches sees what is in the message, too."""
+        self._trace.update(f"{self.now:.9f} {source} -> {target} {message.__class__.__name__}\n".encode())
+        if self.tell is not None:
+            self.tell(f"{self.now:12.6f} {source} -> {target} {said(message)}")
 
     @property
     def trace_hash(self) -> str:

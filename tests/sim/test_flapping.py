@@ -7,9 +7,10 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
+from chaos.setting import SMALL
 from chaos.sim.fleet import SimFleet
 from chaos.sim.time import World
-from chaos.sim.worlds import parts, plan_of, setting_of
+from chaos.sim.worlds import parts, plan_of
 from control_plane.holddown import DOUBLINGS_MAX
 from control_plane.reception import Reception
 from control_plane.views import Asked
@@ -108,7 +109,7 @@ class Watch:
 
 def watch(seed: int, dc: str) -> Watch:
     """Build a fleet of four data centers, in which the machines of control planes agree on the date."""
-    plan = plan_of(replace(setting_of(seed), data_centers=(4,), pause_s=0.5))
+    plan = plan_of(replace(SMALL, data_centers=(4,), pause_s=0.5))
     plan = replace(plan, tenants=plan.tenants[:2])
     fleet = SimFleet(World(seed), plan, parts())
     first, *others = (fleet.hosts[control_plane.id] for control_plane in plan.topology.control_planes)

@@ -39,3 +39,17 @@ def test_only_the_last_rows_are_drawn_and_none_is_too_wide() -> None:
 
 def test_a_trace_of_nothing_but_the_worlds_news_is_a_list() -> None:
     assert diagram(["1.0 everything heals"], hosts=HOSTS, until_s=2.0) == "    1.0000 everything heals"
+
+
+def test_what_is_about_other_shards_is_left_out() -> None:
+    trace = [
+        "1.0 ber1-c1 -> ams1-c1 Append 3:5-6, Ack 2:9, Heartbeat",
+        "2.0 ber1-c1 -> ams1-c1 Append 2:10-10",
+        "3.0 ams1-c1 promotion.serves [('epoch', 2), ('shard', 2)]",
+        "4.0 ams1-c1 promotion.serves [('epoch', 2), ('shard', 3)]",
+        "5.0 ams1-c1 crashes",
+    ]
+    drawn = diagram(trace, hosts=HOSTS, until_s=9.0, shard=3)
+    assert "-Append 3:5-6-" in drawn
+    assert "Ack" not in drawn
+    assert [line.split()[0] for line in drawn.splitlines()[1:]] == ["1.0000", "4.0000", "5.0000"]
