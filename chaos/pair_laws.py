@@ -179,6 +179,11 @@ class Grants:
                 return False
         return False
 
+    def of(self, shard: ShardId, grantor: NodeId, holder: NodeId) -> Fence | None:
+        """Name the epoch of the last lease that a node granted another; None: there was none."""
+        grant = self._last.get((shard, grantor, holder))
+        return None if grant is None else grant.fence
+
     def outstanding(self, shard: ShardId, grantor: NodeId, at_s: float) -> NodeId | None:
         """Name somebody who may still rest on a grant of this node; None: every one has run out (I6)."""
         for (granted, by, holder), grant in self._last.items():

@@ -172,6 +172,7 @@ class SimFleet:
                 network=self.network,
                 parts=parts,
                 planes=self._living,
+                witness=self.witness,
             )
         for plane in topology.control_planes:
             self.planes[plane.id] = SimPlane(

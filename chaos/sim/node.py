@@ -8,6 +8,7 @@ from chaos.sim.maps import MapFollower
 from chaos.sim.messages import Age, Led, Register, Report, Sign, SimMessage, Step, Whole
 from chaos.sim.network import Network
 from chaos.sim.time import Host
+from chaos.sim.witness import Witness
 from control_plane import views as cp
 from control_plane.driver import ControlPlaneDriver
 from control_plane.ports import Unknown
@@ -60,8 +61,9 @@ class SimNode:
         network: Network[SimMessage],
         parts: Parts,
         planes: Callable[[], Mapping[ControlPlaneId, ControlPlaneDriver]],
+        witness: Witness,
     ) -> None:
-        self.node, self.host = node, host
+        self.node, self.host, self._witness = node, host, witness
         self._topology, self._timers, self._network, self._parts, self._planes = (
             topology,
             timers,
@@ -178,6 +180,7 @@ class SimNode:
         self, proposals: Sequence[port.Proposal], done: Callable[[Sequence[port.ProposalAnswer]], None]
     ) -> None:
         """Ask the leader for changes."""
+        self._witness.proposed(self.node, proposals)
         asked = [cp.Proposal(p.shard, p.base, p.proposer, p.change, p.reason) for p in proposals]
 
         def ask(plane: ControlPlaneDriver, back: Callable[[Sequence[cp.ProposalAnswer] | None], None]) -> None:
@@ -191,6 +194,7 @@ class SimNode:
         def finish(answers: Sequence[cp.ProposalAnswer] | None) -> None:
             if answers is None:
                 self._leader = (self._leader[0], None)
+                self._witness.proposal_unknown()
                 done([port.ProposalUnknown("no leader answered")] * len(asked))
             else:
                 done([_answer(answer) for answer in answers])
@@ -242,6 +246,10 @@ class SimNode:
 
     # Inside.
 
+    def _noted(self, event: str, facts: Mapping[str, object]) -> None:
+        self.host.world.note(f"{self.node} {event} {sorted(facts.items())}")
+        self._witness.told(event, facts)
+
     def _driver(self, journal: MemoryJournal) -> NodeDriver:
         world = self.host.world
         return NodeDriver(
@@ -257,7 +265,7 @@ class SimNode:
             apps=self._parts.apps,
             window=USUAL_WINDOW,
             control=self,
-            tell=lambda event, facts: world.note(f"{self.node} {event} {sorted(facts.items())}"),
+            tell=self._noted,
             rules=self._parts.rules,
             snapshot_entries=SNAPSHOT_ENTRIES,
         )

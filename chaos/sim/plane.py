@@ -20,9 +20,10 @@ from chaos.sim.messages import (
 from chaos.sim.network import Network
 from chaos.sim.node import SimNode
 from chaos.sim.time import Host
+from chaos.sim.watched import WatchedStore, WatchedVault
 from control_plane.driver import ControlPlaneDriver
 from control_plane.io.node_wire import report_from_pb
-from control_plane.memory_store import MemoryLock, MemoryStore, Vault, Weather
+from control_plane.memory_store import MemoryLock, Weather
 from control_plane.views import (
     ConferView,
     LeaderView,
@@ -69,7 +70,7 @@ class SimPlane:
         topology: Topology,
         timers: Timers,
         network: Network[SimMessage],
-        vault: Vault,
+        vault: WatchedVault,
         weather: Weather,
         nodes: Mapping[NodeId, SimNode],
     ) -> None:
@@ -89,11 +90,11 @@ class SimPlane:
             timers=self._timers,
             clock=self.host,
             rng=world.chance,
-            store=MemoryStore(self._vault, self.plane, clock=self.host, weather=self._weather, deadline_s=STORE_S),
+            store=WatchedStore(self._vault, self.plane, clock=self.host, weather=self._weather, deadline_s=STORE_S),
             lock=MemoryLock(self._vault, self.plane, clock=self.host, weather=self._weather, deadline_s=STORE_S),
             nodes=self,
             peers=self,
-            tell=lambda event, facts: world.note(f"{self.plane} {event} {sorted(facts.items())}"),
+            tell=self._noted,
         )
         self._streams: dict[NodeId, _Stream] = {}
         self._fresh: set[ControlPlaneId] = set()
@@ -231,6 +232,10 @@ class SimPlane:
             self._unsaid[peer] = beat
 
     # Inside.
+
+    def _noted(self, event: str, facts: Mapping[str, object]) -> None:
+        self.host.world.note(f"{self.plane} {event} {sorted(facts.items())}")
+        self._vault.witness.told(event, facts)
 
     def _living(self) -> ControlPlaneDriver:
         assert self.driver is not None, f"{self.plane} is called while it does not live"

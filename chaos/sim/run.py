@@ -1,8 +1,8 @@
 """Runs one schedule on a simulated fleet, and judges it."""
 
 import traceback
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from math import inf
 
 from chaos.fleet_laws import Breach, FleetLaw
@@ -35,6 +35,8 @@ class SimResult:
     acknowledged: int
     simulated_s: float
     trace_hash: str
+    marks: Mapping[str, int] = field(default_factory=dict)
+    """How often each path that matters was taken, by the mark's name."""
 
 
 def simulate(schedule: Schedule, parts: Parts, *, tell: Callable[[str], None] | None = None) -> SimResult:
@@ -48,7 +50,15 @@ def simulate(schedule: Schedule, parts: Parts, *, tell: Callable[[str], None] | 
         broken = [_tripped(error, world.now)]
     broken = sorted([*fleet.witness.breaches, *broken], key=lambda breach: inf if breach.at_s is None else breach.at_s)
     acknowledged = sum(1 for line in fleet.lines if line.outcome == "ok")
-    return SimResult(schedule.seed, tuple(broken), len(fleet.lines), acknowledged, world.now, world.trace_hash)
+    return SimResult(
+        seed=schedule.seed,
+        broken=tuple(broken),
+        operations=len(fleet.lines),
+        acknowledged=acknowledged,
+        simulated_s=world.now,
+        trace_hash=world.trace_hash,
+        marks=fleet.witness.marks,
+    )
 
 
 def _run(fleet: SimFleet, schedule: Schedule) -> list[Breach]:

@@ -7,9 +7,10 @@ from chaos.sim.messages import Report, SimMessage
 from chaos.sim.network import Name, Network, Weather
 from chaos.sim.time import Host, World
 from chaos.sim.witness import Witness
-from control_plane.memory_store import Vault
-from control_plane.ports import Adoption, Applied, Doc, Partition, Row, WriteAnswer
-from core.names import NodeId, ShardId
+from control_plane.memory_store import MemoryStore, Vault
+from control_plane.memory_store import Weather as StoreWeather
+from control_plane.ports import Adoption, Applied, Doc, Partition, Row, Unknown, WriteAnswer
+from core.names import ControlPlaneId, NodeId, ShardId
 from core.ports import Clock
 from core.topology import Topology
 from nodes.frames import Frame
@@ -32,7 +33,7 @@ class WatchedNetwork(Network[SimMessage]):
         elif isinstance(message, Report):
             for copy in message.message.copies:
                 if copy.complaint:
-                    self._witness.complained(NodeId(source), ShardId(copy.shard))
+                    self._witness.complained(NodeId(source), ShardId(copy.shard), copy.complaint)
         super().send(source, target, message, bulk=bulk)
 
     def call(
@@ -63,31 +64,62 @@ class WatchedVault(Vault):
 
     def __init__(self, topology: Topology, clock: Clock, witness: Witness) -> None:
         super().__init__(topology, clock)
-        self._witness = witness
+        self.witness = witness
 
     def write(self, partition: Partition, term: int, rows: Sequence[Row], docs: Sequence[Doc]) -> WriteAnswer:
         """Judge and write."""
         answers = super().write(partition, term, rows, docs)
         if isinstance(answers, tuple):
             done = [isinstance(answer, Applied) for answer in answers]
-            self._witness.wrote(
+            self.witness.wrote(
                 partition,
                 term,
                 [row for row, applied in zip(rows, done[: len(rows)], strict=True) if applied],
                 [doc for doc, applied in zip(docs, done[len(rows) :], strict=True) if applied],
             )
+            self.witness.refused([row for row, applied in zip(rows, done[: len(rows)], strict=True) if not applied])
+        else:
+            self.witness.deposed()
         return answers
 
     def raise_term(self, term: int) -> WriteAnswer:
         """Take the fleet partition over."""
         answer = super().raise_term(term)
         if isinstance(answer, tuple):
-            self._witness.raised(term)
+            self.witness.raised(term)
         return answer
 
     def adopt(self, term: int, adoption: Adoption) -> WriteAnswer:
         """Put records in place of those of a restored store."""
         answer = super().adopt(term, adoption)
         if answer == (Applied(),):
-            self._witness.adopted(term, adoption)
+            self.witness.adopted(term, adoption)
         return answer
+
+
+class WatchedStore(MemoryStore):
+    """A caller's way to the store; seen when a write's outcome stays unknown to it."""
+
+    def __init__(
+        self, vault: WatchedVault, caller: ControlPlaneId, *, clock: Clock, weather: StoreWeather, deadline_s: float
+    ) -> None:
+        super().__init__(vault, caller, clock=clock, weather=weather, deadline_s=deadline_s)
+        self._witness = vault.witness
+
+    def write(
+        self,
+        partition: Partition,
+        term: int,
+        rows: Sequence[Row],
+        docs: Sequence[Doc],
+        done: Callable[[WriteAnswer], None],
+    ) -> None:
+        """Write rows and docs of one partition."""
+        sent = tuple(rows)
+
+        def answered(answer: WriteAnswer) -> None:
+            if isinstance(answer, Unknown):
+                self._witness.unknown(sent)
+            done(answer)
+
+        super().write(partition, term, rows, docs, answered)

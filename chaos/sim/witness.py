@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from chaos import pair_laws, plane_laws
 from chaos.fleet_laws import Breach, FleetLaw
+from chaos.marks import Mark
 from chaos.pair_laws import Chain, Duty, Grants, Said, duty_of, lacking
 from chaos.plane_laws import Filed
 from chaos.record_laws import reused, step_breaches
@@ -16,12 +17,14 @@ from chaos.sim.time import World
 from control_plane.books import Book, Evacuation, Homecoming, OperationBook, Resume, book_of
 from control_plane.driver import ControlPlaneDriver
 from control_plane.ports import FLEET, Adoption, Doc, Partition, Row
-from core.assignments import Add, Assignment, Copy, Evict, Fence, Override, Promote, Swap, Switchover
+from core.assignments import Add, Assignment, Cancel, Copy, Evict, Fence, Override, Promote, Swap, Switchover
 from core.fleet_map import FleetMap, Revision
 from core.names import ControlPlaneId, GeographyId, NodeId, ShardId
 from core.timers import Timers
 from core.topology import Topology
 from nodes.apps.wire import entry_of
+from nodes.control_port import Proposal
+from nodes.desk import DISK
 from nodes.frames import (
     Ack,
     Append,
@@ -32,6 +35,7 @@ from nodes.frames import (
     Hello,
     Invite,
     Message,
+    SnapshotPart,
     Welcome,
 )
 from nodes.memory_journal import MemoryDisk, Shelf
@@ -44,9 +48,23 @@ LOOK_S = 1.0
 TROUBLE_S = 0.1
 """How often it is noted who is in trouble."""
 PER_LAW_MAX = 3
+LATELY_S = 0.5
+"""How long after its last message a join, or a snapshot, counts as under way."""
 CLOSED_WITHIN_S = 16.0
 """How long after what it names came back an evacuation may stay open: its longest wait, and a change of leader."""
 Place = tuple[ShardId, NodeId]
+_BY_EVENT: Mapping[str, Mark] = {
+    "clock.jumped": Mark.JUMPED,
+    "verdict.withheld": Mark.VERDICT_WITHHELD,
+    "failover.impossible": Mark.BLOCKED,
+    "brake.halted": Mark.BRAKED,
+}
+_BY_CHANGE: Mapping[type, Mark] = {
+    Switchover: Mark.SWITCHED,
+    Swap: Mark.SWAPPED,
+    Cancel: Mark.CANCELLED,
+    Override: Mark.OVERRIDDEN,
+}
 BY_ORDER = ("promote", "evacuate", "override")
 
 
@@ -97,6 +115,8 @@ class Witness:
     def __init__(self, world: World, topology: Topology, timers: Timers, sights: Sights) -> None:
         self.breaches: list[Breach] = []
         """Earliest first; a few of each law."""
+        self.marks: dict[str, int] = {}
+        """How often each path that matters was taken, by the mark's name."""
         self._world, self._topology, self._sights = world, topology, sights
         self._geographies = {dc.id: dc.geography for dc in topology.data_centers}
         self._shards: dict[ShardId, _Shard] = {}
@@ -107,6 +127,11 @@ class Witness:
         self._tails: dict[Place, tuple[Generation, int]] = {}
         """What a restarted primary must have acknowledged before it answers."""
         self._evicting: dict[Place, Fence] = {}
+        self._blocked: set[ShardId] = set()
+        self._welcomed_s: dict[ShardId, float] = {}
+        self._shipped_s: dict[ShardId, float] = {}
+        self._greeted: dict[Place, int] = {}
+        """The number of a copy's last greeting."""
         self._complained: set[Place] = set()
         self._homes: dict[str, ShardId] = {}
         self._terms: dict[Partition, int] = {}
@@ -126,6 +151,7 @@ class Witness:
             Heartbeat: self._heartbeat,
             HeartbeatReply: self._reply,
             Forwarded: self._forwarded,
+            SnapshotPart: self._part,
         }
         world.after(LOOK_S, self._look)
         world.after(TROUBLE_S, self._see_trouble)
@@ -141,6 +167,9 @@ class Witness:
 
     def answered(self, node: NodeId, caller: str, answer: Answered | QueryAnswer) -> None:
         """Note an answer that leaves a node for a client."""
+        if answer.shard in self._blocked:
+            self._blocked.discard(answer.shard)
+            self._mark(Mark.UNBLOCKED)
         home = self._homes.setdefault(caller, answer.shard)
         if home != answer.shard:
             self._found(Breach(FleetLaw.I12, f"{caller} was served by shard {home} and by shard {answer.shard}"))
@@ -148,6 +177,8 @@ class Witness:
             self._judge(Said(answer.shard, node, answer.lsn, "read"))
         else:
             self._judge(Said(answer.shard, node, answer.lsn, "retry" if answer.replayed else "ack"))
+            if answer.replayed:
+                self._mark(Mark.RETRY_ANSWERED)
 
     def wrote(self, partition: Partition, term: int, rows: Sequence[Row], docs: Sequence[Doc]) -> None:
         """Note what the store took in."""
@@ -160,8 +191,38 @@ class Witness:
         for doc in docs:
             self._file(doc)
 
+    def refused(self, rows: Sequence[Row]) -> None:
+        """Note that changes were refused: another was first."""
+        if any(row.base is not None for row in rows):
+            self._mark(Mark.LOST_RACE)
+
+    def deposed(self) -> None:
+        """Note that a write of an older term was refused."""
+        self._mark(Mark.OLD_LEADER)
+
+    def unknown(self, rows: Sequence[Row]) -> None:
+        """Note that a leader was not told what became of its write."""
+        for row in rows:
+            newest = self._shard(row.new.shard).newest
+            self._mark(Mark.UNKNOWN_DONE if newest == row.new else Mark.UNKNOWN_NOT_DONE)
+
+    def told(self, event: str, facts: Mapping[str, object]) -> None:
+        """Note what a process tells people."""
+        mark = _BY_EVENT.get(event)
+        if mark is not None:
+            self._mark(mark)
+        if event == "copy.rejoined":
+            if facts["snapshot"]:
+                self._mark(Mark.SNAPSHOT_TAKEN)
+            if facts["orphaned"]:
+                self._mark(Mark.ORPHANED)
+        if event == "failover.impossible":
+            self._blocked.add(ShardId(int(str(facts["subject"]).rpartition("/")[2])))
+
     def raised(self, term: int) -> None:
         """Note that a term began."""
+        if any(isinstance(book, Evacuation) and book.open for book in self._books.values()):
+            self._mark(Mark.LED_ON)
         self._raised.add(term)
         self._terms[FLEET] = max(term, self._terms.get(FLEET, 0))
 
@@ -175,14 +236,20 @@ class Witness:
         for doc in adoption.docs:
             self._file(doc)
 
-    def proposed(self, node: NodeId, shard: ShardId, base: Fence, change: object) -> None:
-        """Note that a primary asks for a change."""
-        if isinstance(change, Evict):
-            self._evicting[shard, node] = base
+    def proposed(self, node: NodeId, proposals: Sequence[Proposal]) -> None:
+        """Note that a primary asks for changes."""
+        for proposal in proposals:
+            if isinstance(proposal.change, Evict):
+                self._evicting[proposal.shard, node] = proposal.base
 
-    def complained(self, node: NodeId, shard: ShardId) -> None:
+    def proposal_unknown(self) -> None:
+        """Note that a primary was not told what became of its proposal."""
+        self._mark(Mark.PROPOSAL_UNKNOWN)
+
+    def complained(self, node: NodeId, shard: ShardId, complaint: str) -> None:
         """Note that a copy reported itself."""
         self._complained.add((shard, node))
+        self._mark(Mark.DISK_REFUSED if complaint.startswith(DISK) else Mark.DAMAGE_REPORTED)
 
     def close(self) -> None:
         """Judge the end of the run: what was told to clients lies on every disk in sync, nothing is left open."""
@@ -227,6 +294,9 @@ class Witness:
         needed = said.lsn if said.what == "ack" else 0
         if tail is not None and tail[0] == meta.seen:
             needed = max(needed, tail[1])
+            self._mark(Mark.RESTARTED)
+        if duty.learners and said.what == "ack":
+            self._mark(Mark.JOINT_ACK)
         for copy in duty.owed(said.lsn):
             held = self._holds(said.shard, shard, copy, said.lsn)
             gen, lsn = self._acks.get((said.shard, copy.node), (None, 0))
@@ -237,11 +307,15 @@ class Witness:
     def _leased(self, said: Said, shard: _Shard, duty: Duty, index: int) -> None:
         records = shard.records[index::-1]
         learners = [learner for learner, _ in duty.learners]
+        if learners:
+            self._mark(Mark.JOINT_READ)
         for copy in (*learners, *duty.members[1:]):
             if not self._grants.covers(said.shard, copy, said.node, records, self._world.now):
                 law = FleetLaw.I4 if learners else FleetLaw.I6
                 self._found(Breach(law, f"{said}: {copy.node} granted it no lease that still holds"))
                 return
+            if self._grants.of(said.shard, copy.node, said.node) != records[0].fence:
+                self._mark(Mark.LEASE_CARRIED)
 
     def _in_time(self, said: Said, shard: _Shard, index: int) -> None:
         """See that no newer primary has answered, and that whoever was promoted let its own grants run out (I6)."""
@@ -278,10 +352,18 @@ class Witness:
     def _welcome(self, source: NodeId, target: NodeId, message: Message) -> None:
         assert isinstance(message, Welcome)
         self._spoke(source, message.shard, "a welcome", message.gen)
+        self._welcomed_s[message.shard] = self._world.now
 
     def _hello(self, source: NodeId, target: NodeId, message: Message) -> None:
         assert isinstance(message, Hello)
         self._spoke(source, message.shard, "a greeting", message.seen)
+        self._greeted[message.shard, source] = message.number
+
+    def _part(self, source: NodeId, target: NodeId, message: Message) -> None:
+        assert isinstance(message, SnapshotPart)
+        self._shipped_s[message.shard] = self._world.now
+        if self._greeted.get((message.shard, target)) != message.number:
+            self._mark(Mark.STALE_SNAPSHOT)
 
     def _ack(self, source: NodeId, target: NodeId, message: Message) -> None:
         assert isinstance(message, Ack)
@@ -327,6 +409,7 @@ class Witness:
     def _forwarded(self, source: NodeId, target: NodeId, message: Message) -> None:
         assert isinstance(message, Forwarded)
         if message.error is None:
+            self._mark(Mark.HANDED_OVER)
             self._judge(Said(message.shard, source, message.lsn, "retry" if message.replayed else "ack"))
 
     def _spoke(self, source: NodeId, number: ShardId, kind: str, gen: Generation) -> Shelf | None:
@@ -350,6 +433,8 @@ class Witness:
         self._metas[place] = new
         self._found(pair_laws.saved(number, node, old, new))
         copy = Copy(node, new.copy_id)
+        if old is not None and old.copy_id != new.copy_id:
+            self._mark(Mark.NEW_COPY)
         if self._copies.setdefault((number, copy), shelf) is not shelf:
             self._found(
                 Breach(FleetLaw.I9, f"another disk of {node} calls itself copy {new.copy_id} of shard {number}")
@@ -375,6 +460,7 @@ class Witness:
 
     def _changed(self, shard: _Shard, old: Assignment, row: Row) -> None:
         number, new = old.shard, row.new
+        self._reached(old, row)
         match row.change:
             case Add(joiner) | Swap(_, joiner):
                 self._joins(shard, old, joiner)
@@ -391,6 +477,28 @@ class Witness:
                 self._fit(shard, new.primary)
             case _:
                 pass
+
+    def _reached(self, old: Assignment, row: Row) -> None:
+        """Note the path that a change took."""
+        mark = _BY_CHANGE.get(type(row.change))
+        if mark is not None:
+            self._mark(mark)
+        shelf = self._shelf(old.shard, old.primary.node)
+        intents = () if shelf is None or shelf.meta is None else shelf.meta.intents
+        in_flight = bool(intents) and shelf is not None and shelf.meta is not None and shelf.meta.assignment == old
+        if in_flight and not isinstance(row.change, Switchover) and any(i.kind == "drain" for i in intents):
+            self._mark(Mark.DRAIN_OVERTAKEN)
+        if not isinstance(row.change, Promote):
+            return
+        lately = self._world.now - LATELY_S
+        if in_flight:
+            self._mark(Mark.PROMOTED_WITH_INTENT)
+        if self._welcomed_s.get(old.shard, 0.0) > lately:
+            self._mark(Mark.PROMOTED_IN_REJOIN)
+        if self._shipped_s.get(old.shard, 0.0) > lately:
+            self._mark(Mark.PROMOTED_IN_SNAPSHOT)
+        if self._grants.outstanding(old.shard, row.new.primary.node, self._world.now) is not None:
+            self._mark(Mark.LEASE_WAITED_OUT)
 
     def _joins(self, shard: _Shard, old: Assignment, joiner: Copy) -> None:
         primary = self._shelf(old.shard, old.primary.node)
@@ -427,6 +535,8 @@ class Witness:
         complained = (base.shard, base.primary.node) in self._complained
         filed, now = self._filed.values(), self._world.now
         self._found(plane_laws.moved(base, filed, complained=complained, ordered=by_order, now_s=now))
+        if complained and not any(one.names(base.primary.node) for one in filed):
+            self._mark(Mark.RELIEVED)
 
     def _file(self, doc: Doc) -> None:
         book = book_of(doc)
@@ -439,11 +549,14 @@ class Witness:
         if isinstance(book, Evacuation):
             if not isinstance(before, Evacuation) or before.state != book.state:
                 self._filed[doc.key] = Filed(book, self._world.now)
+                if not book.open:
+                    self._mark(Mark.EVACUATION_CLOSED)
             if doc.key not in self._first_filed:
                 self._first_filed[doc.key] = self._filed[doc.key]
                 self._declared(book)
 
     def _declared(self, book: Evacuation) -> None:
+        self._mark(Mark.DC_EVACUATED if book.node is None else Mark.NODE_EVACUATED)
         nodes = [book.node] if book.node is not None else [n.id for n in self._topology.nodes_in(book.dc)]
         self._touched_s.update(dict.fromkeys(self._sights.troubled(), self._world.now))
         self._found(plane_laws.hasty(book, nodes, self._touched_s, self._world.now))
@@ -481,6 +594,9 @@ class Witness:
             self.breaches.append(replace(breach, at_s=self._world.now))
             self._world.note(f"broken {breach}")
 
+    def _mark(self, mark: Mark) -> None:
+        self.marks[mark.name] = self.marks.get(mark.name, 0) + 1
+
     def _shard(self, number: ShardId) -> _Shard:
         found = self._shards.get(number)
         if found is None:
@@ -491,7 +607,7 @@ class Witness:
         return self._sights.disk_of(node).shelves.get(number)
 
     def _holds(self, number: ShardId, shard: _Shard, copy: Copy, lsn: int) -> bool:
-        """Say whether a copy holds what clients were told up to ``lsn``; nothing is asked of one whose disk was lost."""
+        """Say whether a copy holds what clients were told up to ``lsn``; of a lost disk nothing is asked."""
         return shard.chain.held_by(self._shelf(number, copy.node), copy, lsn) or self._lost(number, copy)
 
     def _lost(self, number: ShardId, copy: Copy) -> bool:
