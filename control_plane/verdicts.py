@@ -151,7 +151,7 @@ class Verdicts:
         strong = unanimous or self._enough(refused, needed)
         counted = [o for o, sight in sights.items() if sight in _MISSING or (strong and sight is Sight.SUSPECT)]
         reports = own is Sight.ALIVE and self._roster.nodes[accused].reports > 0
-        quorum = self._enough(counted, needed) and 3 * len(counted) >= 2 * len(sights)
+        quorum = self._quorum(counted, qualified=len(sights), needed=needed)
         paired_missing, paired = self._paired(accused, known, counted, votes)
         pairs_agree = paired_missing >= SHARE * paired
         return Ballot(
@@ -205,6 +205,10 @@ class Verdicts:
                 alive += seen.observation.sight is Sight.ALIVE
         return 2 * alive > asked
 
+    def _quorum(self, missing: Sequence[NodeId | ControlPlaneId], *, qualified: int, needed: int) -> bool:
+        """Say whether those who miss the accused are enough, and 2/3 of all that are qualified."""
+        return self._enough(missing, needed) and 3 * len(missing) >= 2 * qualified
+
     def _enough(self, observers: Sequence[NodeId | ControlPlaneId], needed: int) -> bool:
         dcs = {dc_of(observer) for observer in observers}
         return len(observers) >= needed and len(dcs) >= self._dcs_needed
@@ -241,7 +245,7 @@ class Verdicts:
             reasons.append(
                 f"a cut link: {', '.join(sorted(map(str, counted)))} miss {accused}, {alive[0]} sees it alive"
             )
-        if not self._enough(counted, self._observers_needed(dc_of(accused))) or 3 * len(counted) < 2 * len(sights):
+        if not self._quorum(counted, qualified=len(sights), needed=self._observers_needed(dc_of(accused))):
             reasons.append(
                 f"{len(counted)} of {len(sights)} qualified observers miss {accused}: 2/3 and at least 3 needed"
             )
