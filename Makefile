@@ -9,7 +9,7 @@ STAMP := .venv/installed.stamp
 LOAD_STAMP := .venv/installed-load.stamp
 
 .DEFAULT_GOAL := help
-.PHONY: help setup proto lock check test prove-model rehearse bench load format
+.PHONY: help setup proto lock check test prove-model prove-mutants rehearse bench load format
 
 help: ## List the targets.
 	@sed -n 's/^\([a-z]*\):.*## /make \1|/p' Makefile | awk -F'|' '{printf "%-14s %s\n", $$1, $$2}'
@@ -48,6 +48,9 @@ test: $(STAMP) ## Run every test (at most 10 minutes).
 
 prove-model: $(STAMP) ## Check the TLA+ model at large, and see every mutant of it caught (needs Java).
 	$(BIN)/python -m tests.model.prove
+
+prove-mutants: $(STAMP) ## Hunt every mutant within its budget, and write docs/mutants.md.
+	$(BIN)/python -m tests.sim.mutants --write
 
 rehearse: $(STAMP) ## Lose a data center on this machine and see that nothing is lost.
 	$(BIN)/twinhold rehearse $(REHEARSE_ARGS)

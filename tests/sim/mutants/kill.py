@@ -1,23 +1,28 @@
-"""Plays schedules until one kills a mutant, and sees that the same schedule passes without it."""
+"""Plays schedules until one kills a mutant, sees that the same schedule passes without it, and shrinks it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from chaos.fleet_laws import AnyLaw
+from chaos.schedule import Schedule
+from chaos.shrinking import shortest
 from nodes.pair_rules import Rules
-from tests.sim.mutants.mutant import Mutant
+from tests.sim.mutants.mutant import Mutant, Script
 
 
 @dataclass(frozen=True, slots=True)
 class Fate:
     """What became of a mutant."""
 
-    mutant: Mutant
+    name: str
+    expected: AnyLaw
     schedules: int
     """Played until it was killed, or in all."""
     law: AnyLaw | None = None
     """The law that caught it; None: it survived its budget."""
     what: str = ""
     """What showed it."""
+    faults: int | None = None
+    """Left in the shortest schedule that was found; None: none was looked for, or what fails is not a list."""
 
     @property
     def killed(self) -> bool:
@@ -27,11 +32,15 @@ class Fate:
     @property
     def right(self) -> bool:
         """Say whether it was caught by the law that it was expected to break."""
-        return self.law is self.mutant.law
+        return self.law is self.expected
 
 
-def hunted(mutant: Mutant) -> Fate:
+def hunted(mutant: Mutant, *, tries: int = 0) -> Fate:
     """Play a mutant's schedules within its budget.
+
+    Args:
+        mutant: whom to hunt.
+        tries: runs to spend on a shorter schedule that kills it too; 0: none is looked for.
 
     Raises:
         AssertionError: a schedule breaks a law without the mutant too, so that it shows nothing.
@@ -42,5 +51,19 @@ def hunted(mutant: Mutant) -> Fate:
         if breach is not None:
             sober = mutant.stage.play(number, Rules())
             assert sober is None, f"{mutant.stage.name} {number} breaks a law without {mutant.name!r}: {sober}"
-            return Fate(mutant, number, breach.law, breach.what)
-    return Fate(mutant, mutant.budget)
+            fate = Fate(mutant.name, mutant.law, number, breach.law, breach.what)
+            if mutant.stage.script is None or not tries:
+                return fate
+            return replace(fate, faults=len(_shrunk(mutant, mutant.stage.script, number, breach.law, tries).faults))
+    return Fate(mutant.name, mutant.law, mutant.budget)
+
+
+def _shrunk(mutant: Mutant, script: Script, number: int, law: AnyLaw, tries: int) -> Schedule:
+    """Search for a shorter schedule that the mutant breaks the same law in."""
+
+    def breaks(schedule: Schedule) -> bool:
+        with mutant.active() as rules:
+            breach = script.play(schedule, rules)
+        return breach is not None and breach.law is law
+
+    return shortest(script.schedule_at(number), breaks, tries=tries)

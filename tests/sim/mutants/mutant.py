@@ -5,6 +5,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 from chaos.fleet_laws import AnyLaw, Breach
+from chaos.schedule import Schedule
 from nodes.pair_rules import Rules
 
 
@@ -18,12 +19,22 @@ class Swap:
 
 
 @dataclass(frozen=True, slots=True)
+class Script:
+    """Schedules that are data, so that one that kills can be shrunk."""
+
+    schedule_at: Callable[[int], Schedule]
+    play: Callable[[Schedule, Rules], Breach | None]
+
+
+@dataclass(frozen=True, slots=True)
 class Stage:
     """A world in which schedules are played; the number of one decides everything that happens in it."""
 
     name: str
     play: Callable[[int, Rules], Breach | None]
     """Plays one schedule under these rules; returns the first law that it broke."""
+    script: Script | None = None
+    """None: what fails is decided while it happens."""
 
 
 @dataclass(frozen=True, slots=True)
