@@ -7,10 +7,11 @@ from tests.sim.mutants.mutant import Mutant
 
 HEAD = """# Mutants
 
-Every rule below was broken on purpose, one at a time, and the simulated worlds looked for it. A law must catch it within
-the budget of schedules, it must be the law that the rule upholds, and the very schedule that catches it must pass without
-it. Laws are named as in `chaos/fleet_laws.py` and `chaos/judgement.py`. "Faults" are those left in the shortest schedule
-that was found; a script brings its moment about by what happens, and the pair world decides what fails as it goes.
+Every rule below was broken on purpose, one at a time, and the simulated worlds looked for it. A law must catch it
+within the budget of schedules, it must be the law that the rule upholds, and the very schedule that catches it must
+pass without it. Laws are named as in `chaos/fleet_laws.py` and `chaos/judgement.py`. "Faults" are those left in the
+shortest schedule that was found; a script brings its moment about by what happens, and the pair world decides what
+fails as it goes.
 
 This page is written by `make prove-mutants`; never edit it.
 """
