@@ -34,7 +34,7 @@ from control_plane.views import (
 from core.assignments import Add, Assignment, Change, Copy, Evict, Fence, Swap, Switchover
 from core.errors import TwinholdError
 from core.fleet_map import NO_REVISION, Delta
-from core.names import ControlPlaneId, DcId, NodeId, ShardId, copy_id, dc_of
+from core.names import ControlPlaneId, CopyId, DcId, NodeId, ShardId, copy_id, dc_of
 from core.sharding import rendezvous_score
 from core.timers import Timers, timers
 from core.topology import Topology, rtt_table_s
@@ -73,7 +73,7 @@ class ScriptedNode:
     """Copies that it holds of shards whose record does not name it."""
 
     @property
-    def copy_id(self) -> str:
+    def copy_id(self) -> CopyId:
         return copy_id(self.disk_id, 1)
 
     @property
