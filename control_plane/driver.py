@@ -161,9 +161,10 @@ class ControlPlaneDriver:
         return self._led
 
     def reported(self, view: ReportView) -> LeaderView:
-        """Take a node's report; one that has followed a later leader's map is word of that leader (C7)."""
-        if view.map.term > self._election.term:
-            self._elect(Deposed(view.map.term))
+        """Take a node's report; one that has heard of a later leader, or followed its map, is word of it (C7)."""
+        term = max(view.map.term, view.term_max)
+        if term > self._election.term:
+            self._elect(Deposed(term))
         self._heard(view.node, self._roster.reported(view, self._clock.now()))
         return self._led
 

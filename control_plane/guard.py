@@ -175,7 +175,7 @@ class Guard:
         )
 
     def _unrecorded(self) -> list[Evacuation]:
-        """List what is declared lost and waits for the store, as long as an outage of it may last: it counts already."""
+        """List what is declared lost and waits for the store, for as long as an outage of it lasts: it counts too."""
         waiting = [mission.evacuation for mission in self.missions.values() if not mission.rescue.recorded]
         return [evacuation for evacuation in waiting if evacuation is not None]
 

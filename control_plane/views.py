@@ -125,6 +125,8 @@ class ReportView:
     map: Revision = NO_REVISION
     unwatched: tuple[NodeId | ControlPlaneId, ...] = ()
     """Whom it does not observe any more: what it said of them is void."""
+    term_max: int = 0
+    """The highest term of a leader that has asked something of it: it refuses older ones."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -298,6 +298,11 @@ class NodeDriver:
             self._reported.pop(shard, None)
         return gone
 
+    @property
+    def term(self) -> int:
+        """The highest term of a leader that has asked something of this node; older ones are refused."""
+        return self._term
+
     def observations(self) -> Sequence[Observation]:
         """Say what this node sees of its partners."""
         return self._pulse.observations()

@@ -76,6 +76,7 @@ def report_from_pb(message: pb.ReportRequest, fleet: str) -> ReportView:
         highest=Fence(message.incarnation_max, message.epoch_max),
         map=_revision(message.map, fleet) if message.HasField("map") else NO_REVISION,
         unwatched=tuple(_target(one) for one in message.unwatched),
+        term_max=message.term_max,
     )
 
 

@@ -34,6 +34,11 @@ class Reported(Protocol):
         """Say what this node sees of its partners."""
         ...
 
+    @property
+    def term(self) -> int:
+        """The highest term of a leader that has asked something of this node."""
+        ...
+
 
 @dataclass(slots=True)
 class Page:
@@ -172,6 +177,7 @@ class ReportBook:
             epoch_max=highest.epoch,
             map=revision_to_pb(revision, self._fleet),
             unwatched=unwatched,
+            term_max=self._driver.term,
         )
 
     def stirred(self, page: Page, *, leads: bool) -> bool:

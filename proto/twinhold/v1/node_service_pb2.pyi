@@ -113,6 +113,7 @@ class ReportRequest(_message.Message):
     EPOCH_MAX_FIELD_NUMBER: _builtins.int
     MAP_FIELD_NUMBER: _builtins.int
     UNWATCHED_FIELD_NUMBER: _builtins.int
+    TERM_MAX_FIELD_NUMBER: _builtins.int
     node: _builtins.str
     """E.g. "fra1-c2"."""
     disk_id: _builtins.str
@@ -131,6 +132,8 @@ class ReportRequest(_message.Message):
     """The highest (incarnation, epoch) among its copies."""
     epoch_max: _builtins.int
     """See incarnation_max."""
+    term_max: _builtins.int
+    """The highest term of a leader that has asked something of it: it refuses older ones."""
     @_builtins.property
     def observations(self) -> _containers.RepeatedCompositeFieldContainer[Global___Observation]:
         """What it sees of others."""
@@ -168,10 +171,11 @@ class ReportRequest(_message.Message):
         epoch_max: _builtins.int = ...,
         map: _assignment_pb2.Revision | None = ...,
         unwatched: _abc.Iterable[_builtins.str] | None = ...,
+        term_max: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["map", b"map"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["complete", b"complete", "copies", b"copies", "disk_id", b"disk_id", "epoch_max", b"epoch_max", "gone", b"gone", "incarnation_max", b"incarnation_max", "load", b"load", "loop_lag_ms", b"loop_lag_ms", "map", b"map", "node", b"node", "observations", b"observations", "process_id", b"process_id", "sequence", b"sequence", "unwatched", b"unwatched"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["complete", b"complete", "copies", b"copies", "disk_id", b"disk_id", "epoch_max", b"epoch_max", "gone", b"gone", "incarnation_max", b"incarnation_max", "load", b"load", "loop_lag_ms", b"loop_lag_ms", "map", b"map", "node", b"node", "observations", b"observations", "process_id", b"process_id", "sequence", b"sequence", "term_max", b"term_max", "unwatched", b"unwatched"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -8,8 +8,8 @@ import pytest
 from control_plane.adoption import AdoptionPlan
 from control_plane.memory_store import Backup
 from control_plane.ports import FLEET, Partition, PartitionState
-from control_plane.views import Asked, DcState
-from core.assignments import Assignment
+from control_plane.views import Asked, DcState, ReportView
+from core.assignments import Assignment, Fence
 from core.errors import RefusedBySafetyError, TwinholdError, UnavailableError
 from core.fleet_map import NO_REVISION
 from core.names import ControlPlaneId, DcId, NodeId, ShardId
@@ -154,6 +154,20 @@ def test_leaders_that_start_on_a_restored_store_stand_above_every_term_and_halt_
     world.run(1.0)
     assert not world.lead().status().brake_halted
     switch(world, ShardId(1))
+
+
+def test_a_leader_that_hears_of_a_later_one_from_a_node_stands_again_above_it(world: PocketWorld) -> None:
+    leader = world.leader()
+    assert leader is not None
+    report = ReportView(
+        NodeId("waw1-c1"), "disk-waw1-c1", 1, 10_000, False, (), (), (), 1.0, 0, Fence(1, 1), term_max=7
+    )
+    world.drivers[leader].reported(report)
+    assert world.leader() is None
+    until(world, lambda: world.leader() is not None, within_s=5.0)
+    again = world.leader()
+    assert again is not None
+    assert world.drivers[again].leader().term == 8
 
 
 def test_an_evacuation_that_the_store_has_forgotten_is_put_back(world: PocketWorld) -> None:

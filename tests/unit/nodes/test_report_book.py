@@ -37,6 +37,7 @@ class Node:
     changed: list[CopyView] = field(default_factory=list)
     lost: list[ShardId] = field(default_factory=list)
     partners: list[Observation] = field(default_factory=list)
+    term: int = 4
 
     def report(self, *, complete: bool) -> Sequence[CopyView]:
         changed, self.changed = self.changed, []
@@ -83,6 +84,7 @@ def test_the_first_message_is_complete_and_the_next_one_holds_news_only() -> Non
     assert [one.target for one in first.observations] == [PROBED]
     assert (len(second.copies), len(second.observations)) == (0, 0)
     assert (first.sequence, second.sequence) == (1, 2)
+    assert first.term_max == 4
 
 
 def test_every_stream_is_told_everything_at_its_own_pace() -> None:
