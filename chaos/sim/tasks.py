@@ -33,6 +33,7 @@ def told(result: SimResult) -> dict[str, Json]:
         "acknowledged": result.acknowledged,
         "simulated_s": result.simulated_s,
         "trace_hash": result.trace_hash,
+        "marks": dict(result.marks),
     }
 
 
@@ -46,4 +47,5 @@ def heard(fields: Fields) -> SimResult:
         fields["acknowledged"],
         fields["simulated_s"],
         fields["trace_hash"],
+        fields["marks"],
     )
