@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from core.errors import (
     NotFoundError,
 )
+from tests.unit.cli.small_store import SmallStore
 from twinhold.v1 import (
     assignment_pb2,
     control_plane_service_pb2,
@@ -37,6 +38,7 @@ class SmallFleet:
     operation_by_request: dict[str, str] = field(default_factory=dict)
     problems: list[control_plane_service_pb2.Problem] = field(default_factory=list)
     operation_error: operation_pb2.OperationError | None = None
+    store: SmallStore = field(default_factory=SmallStore)
     happened: threading.Condition = field(default_factory=threading.Condition)
 
     def __post_init__(self) -> None:

@@ -36,6 +36,7 @@ from twinhold.v1 import (
     operation_service_pb2_grpc,
     shard_service_pb2,
     shard_service_pb2_grpc,
+    store_admin_service_pb2_grpc,
     tenant_service_pb2,
     tenant_service_pb2_grpc,
 )
@@ -355,6 +356,7 @@ def serve_leader(fleet: SmallFleet) -> tuple[grpc.Server, str]:
         event_service_pb2_grpc.add_EventServiceServicer_to_server(leader, server)
         operation_service_pb2_grpc.add_OperationServiceServicer_to_server(leader, server)
         shard_service_pb2_grpc.add_ShardServiceServicer_to_server(leader, server)
+        store_admin_service_pb2_grpc.add_StoreAdminServiceServicer_to_server(fleet.store, server)
         tenant_service_pb2_grpc.add_TenantServiceServicer_to_server(leader, server)
 
     return serving(register)
