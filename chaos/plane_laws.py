@@ -60,7 +60,7 @@ def moved(base: Assignment, filed: Iterable[Filed], *, complained: bool, ordered
     Args:
         base: the record that it started from.
         filed: every evacuation, with when it took its present state.
-        complained: the primary has reported itself damaged.
+        complained: the primary has reported itself damaged, or its node that it stands on another disk.
         ordered: an operator's promotion or evacuation is in the store.
         now_s: true time.
     """

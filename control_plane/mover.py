@@ -35,6 +35,10 @@ class Mover:
     """Whether shards wait for a new primary: they come first, whatever is planned."""
     complaints: dict[tuple[NodeId, ShardId], CopyView] = field(default_factory=dict)
     _rests_until: float = 0.0
+    _disks: dict[NodeId, str] = field(default_factory=dict)
+    """On which disk each node stood when its records were last compared with that."""
+    _bereft: set[NodeId] = field(default_factory=set)
+    """Nodes that records may name as primary for what was on another disk."""
 
     def heard(self, node: NodeId, copies: Iterable[CopyView]) -> None:
         """Note which copies complain."""
@@ -47,6 +51,7 @@ class Mover:
     def changed(self, records: Iterable[Assignment], now: float) -> None:
         """Note new records: the orders that asked for them are over."""
         for record in records:
+            self._bereft.add(record.primary.node)
             ended = self.office.movements.changed(record, now)
             if ended is not None:
                 self.ended(ended)
@@ -58,6 +63,7 @@ class Mover:
             return now + LOOK_S
         if self.rescuing(now):
             self._rests_until = now + REST_S
+        self._promote_for_bereft()
         if not self._busy():
             return now + 4 * LOOK_S
         for node, cancel in office.movements.abandon(office.known().holds_lost, now):
@@ -74,6 +80,20 @@ class Mover:
         office = self.office
         moved = office.movements.open or office.catalog.solo_since_ms or office.shelf.all(Homecoming)
         return bool(moved or self.complaints or running_drains(office))
+
+    def _promote_for_bereft(self) -> None:
+        """Promote standbys of primaries that were on a disk which their node has no more."""
+        office = self.office
+        for presence in office.roster.nodes.values():
+            if presence.disk_id and self._disks.get(presence.node) != presence.disk_id:
+                self._disks[presence.node] = presence.disk_id
+                self._bereft.add(presence.node)
+        for node in sorted(self._bereft & self._disks.keys()):
+            lost = list(protect.bereft(office.catalog.led_by(node), self._disks[node]))
+            for one in lost:
+                self.promote_one(one.base.shard, f"{protect.RELIEF}/{one.base.shard}", one.reason)
+            if not lost:
+                self._bereft.discard(node)
 
     def _plan(self, situation: Situation) -> None:
         office = self.office

@@ -1,13 +1,13 @@
 """Gives shards on one copy a second one again, and relieves copies that complain about themselves."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from control_plane.movements import Wish
 from control_plane.situation import Situation
 from control_plane.views import CopyView, Order
 from core.assignments import Assignment, Copy
-from core.names import ShardId
+from core.names import ShardId, disk_of
 
 CAUSE = "exposure"
 RELIEF = "relief"
@@ -43,6 +43,18 @@ def repairs(situation: Situation) -> Iterator[Wish | Unrepaired]:
             yield Unrepaired(shard, "no living node of another data center of its geography has room for a second copy")
         else:
             yield Wish(shard, Order.ADD, target, CAUSE, "its second copy was lost")
+
+
+def bereft(led: Iterable[Assignment], disk_id: str) -> Iterator[Relieve]:
+    """Name the shards whose primary is gone although its node lives: it came back on another disk (I9).
+
+    Args:
+        led: records that name the node as primary.
+        disk_id: on which disk it stands now.
+    """
+    for assignment in led:
+        if assignment.standby is not None and disk_of(assignment.primary.copy_id) != disk_id:
+            yield Relieve(assignment, f"{assignment.primary.node} came back on another disk, without its copy")
 
 
 def relief(assignment: Assignment, complainer: Copy, view: CopyView, situation: Situation) -> Wish | Relieve | None:

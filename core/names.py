@@ -124,6 +124,11 @@ def copy_id(disk_id: str, generation: int) -> CopyId:
     return CopyId(f"{disk_id}.{generation}")
 
 
+def disk_of(copy: CopyId) -> str:
+    """Say on which disk a copy is."""
+    return copy.rpartition(".")[0]
+
+
 def _label(what: str, text: str) -> str:
     if not _LABEL.fullmatch(text) or len(text) > 32:
         raise MalformedError(what, text, expected="a lower-case letter, then letters and digits, 32 at most")

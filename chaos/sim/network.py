@@ -91,6 +91,8 @@ class Network(Generic[Message]):
         self._ends: dict[Name, End[Message]] = {}
         self._streams: dict[Pair, int] = {}
         """By pair of names in order: the stream's number; 0: none stands."""
+        self._told: dict[Pair, int] = {}
+        """By end and its peer: the stream that it was told is up, and not yet that it broke."""
         self._last: dict[tuple[Name, Name, bool], float] = {}
         self._held: dict[tuple[Name, Name, bool], list[Callable[[], None]]] = {}
         """What a cut holds up, in order."""
@@ -103,7 +105,7 @@ class Network(Generic[Message]):
         """Put a host's present life on the network, and open its streams."""
         self._ends[name] = end
         for peer in peers:
-            self._open(_pair(name, peer))
+            self._open_after(0.0, _pair(name, peer))
 
     def send(self, source: Name, target: Name, message: Message, *, bulk: bool = False) -> None:
         """Send on the stream, in order; lost when there is none."""
@@ -146,10 +148,11 @@ class Network(Generic[Message]):
         self._ends.pop(name, None)
         for pair in sorted(self._streams):
             if name in pair and self._streams[pair]:
-                self._forget(pair)
                 peer = pair[0] if pair[1] == name else pair[1]
+                self._told.pop((name, peer), None)
                 if (name, peer) not in self.cuts:
                     self._tell_down(peer, name, refused=True)
+                self._forget(pair)
 
     def mend(self, cuts: Collection[Pair] | None = None) -> None:
         """End cuts; None: every one. What they held up is sent again, or its stream breaks."""
@@ -184,8 +187,12 @@ class Network(Generic[Message]):
         if not (self._reachable(pair) and all(self._hosts[name].alive for name in pair)):
             self._open_later(pair)
             return
-        self._streams[pair] = self._world.chance.getrandbits(60) | 1
+        stream = self._streams[pair] = self._world.chance.getrandbits(60) | 1
         for name, peer in (pair, pair[::-1]):
+            before = self._told.get((name, peer), 0)
+            self._told[name, peer] = stream
+            if before:
+                self._on(name, lambda end, peer=peer: end.link_down(peer, False))  # type: ignore[misc]  # bound per turn
             self._on(name, lambda end, peer=peer: end.link_up(peer))  # type: ignore[misc]  # bound per turn
 
     def _reachable(self, pair: Pair) -> bool:
@@ -194,12 +201,15 @@ class Network(Generic[Message]):
         return not (cut or any(self._hosts[name].frozen for name in pair))
 
     def _open_later(self, pair: Pair) -> None:
-        self._world.after(self._world.chance.uniform(*RECONNECT_S), lambda: self._open(pair))
+        self._open_after(self._world.chance.uniform(*RECONNECT_S), pair)
+
+    def _open_after(self, delay_s: float, pair: Pair) -> None:
+        self._world.after(delay_s, lambda: self._open(pair))
 
     def _break(self, pair: Pair) -> None:
-        self._forget(pair)
         for name, peer in (pair, pair[::-1]):
             self._tell_down(name, peer, refused=False)
+        self._forget(pair)
         self._open_later(pair)
 
     def _forget(self, pair: Pair) -> None:
@@ -208,11 +218,15 @@ class Network(Generic[Message]):
             self._held.pop((source, target, bulk), None)
 
     def _tell_down(self, name: Name, peer: Name, *, refused: bool) -> None:
+        """Tell an end that its stream broke, unless the next one is faster: it then tells both."""
         delay_s = self.trip_s(peer, name) + (REFUSED_S if refused else 0.0)
+        stream = self._streams[_pair(name, peer)]
 
         def tell() -> None:
-            still = refused and self._hosts[peer].alive
-            self._on(name, lambda end: end.link_down(peer, refused and not still))
+            if self._told.get((name, peer)) == stream:
+                del self._told[name, peer]
+                gone = refused and not self._hosts[peer].alive
+                self._on(name, lambda end: end.link_down(peer, gone))
 
         self._world.after(delay_s, tell)
 

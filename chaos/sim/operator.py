@@ -8,12 +8,14 @@ from chaos.sim.plane import SimPlane
 from chaos.sim.time import World
 from control_plane.reception import Reception
 from control_plane.views import Asked
-from core.errors import NotLeaderError, TwinholdError, UnavailableError
+from core.errors import NotLeaderError, TwinholdError, UnavailableError, UnknownOutcomeError
 from core.names import ControlPlaneId, DcId, ShardId
 
 AGAIN_S = 0.4
 ANSWER_S = 2.0
 """After so long without an answer it is asked again: the leader may have died over it."""
+AGAIN = (NotLeaderError, UnavailableError, UnknownOutcomeError)
+"""After these it is asked again, under the same request id."""
 Done: TypeAlias = Callable[[object], None]
 Ask: TypeAlias = Callable[[Reception, Asked, Done], None]
 
@@ -100,9 +102,7 @@ class Operator:
                 self._answered(wish, error)
 
     def _answered(self, wish: _Wish, answer: object) -> None:
-        if isinstance(answer, NotLeaderError | UnavailableError) or (
-            wish.insists and isinstance(answer, TwinholdError)
-        ):
+        if isinstance(answer, AGAIN) or (wish.insists and isinstance(answer, TwinholdError)):
             wish.asked_at = -ANSWER_S
             return
         wish.over = True

@@ -6,6 +6,7 @@ its own rate.
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from heapq import heappop, heappush
@@ -159,7 +160,8 @@ class Host:
         if self.frozen:
             self.hold(Waiting(callback, self, self.life))
         elif self.alive:
-            callback()
+            with suppress(ProcessDiedError):  # Whoever called on it lives on.
+                callback()
 
     def guard(self, callback: Callable[[], None]) -> Callable[[], None]:
         """Bind a callback to the present life: it never runs in another, and waits while the host is frozen."""

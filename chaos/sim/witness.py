@@ -532,7 +532,7 @@ class Witness:
             isinstance(book, OperationBook) and book.kind in BY_ORDER and not book.ended_ms
             for book in self._books.values()
         )
-        complained = (base.shard, base.primary.node) in self._complained
+        complained = (base.shard, base.primary.node) in self._complained or self._lost(base.shard, base.primary)
         filed, now = self._filed.values(), self._world.now
         self._found(plane_laws.moved(base, filed, complained=complained, ordered=by_order, now_s=now))
         if complained and not any(one.names(base.primary.node) for one in filed):
