@@ -37,7 +37,6 @@ from nodes.pair_events import (
 )
 from nodes.pair_state import CopyState
 from nodes.ports import DiskError
-from nodes.quarantine import Census, Quarantined
 from nodes.records import Tip
 from nodes.replay import Replay
 from nodes.shipping import Shipping
@@ -132,23 +131,27 @@ class Deeds:
         stale = self._replay.ledger.applied_lsn > a.keep.lsn
         if stale:
             self._replay.pause()
-        census = Census()
-
-        def counted(error: DiskError | None, /) -> None:
-            self._then(Cut(a.cuts, census.result.joined(Quarantined(snapshot_lsn=a.snapshot_lsn))))(error)
-
+        then = self._cut(a.cuts)
         self._world.journal.truncate(
             self._state.shard,
             keep_lsn=a.keep.lsn,
             orphan=True,
-            done=self._reloading(counted) if stale else counted,
-            seen=census.take if a.lossy else None,
+            done=self._reloading(then) if stale else then,
+            lossy=a.lossy,
         )
 
     def _install(self, a: InstallSnapshot) -> None:
         self._replay.pause()
-        then = self._reloading(self._then(Cut(a.cuts, Quarantined(snapshot_lsn=a.lossy_lsn))))
-        self._world.journal.save_snapshot(self._state.shard, a.tip, a.parts, then, orphan=bool(a.lossy_lsn))
+        then = self._reloading(self._cut(a.cuts))
+        self._world.journal.save_snapshot(self._state.shard, a.tip, a.parts, then, orphan=a.lossy)
+
+    def _cut(self, cuts: int) -> Done[DiskError | None]:
+        """Tell of a cut once it is on disk, and what is kept aside by then."""
+
+        def done(error: DiskError | None, /) -> None:
+            self._then(Cut(cuts, self._world.journal.quarantined(self._state.shard)))(error)
+
+        return done
 
     def _reloading(self, then: Done[DiskError | None]) -> Done[DiskError | None]:
         """Build the state anew once the disk shows the new journal: before, it would show what is gone."""

@@ -62,6 +62,7 @@ class Holding:
             rules=world.rules,
             serial=world.rng.getrandbits(48) << 12,
             now=world.clock.now(),
+            quarantined=world.journal.quarantined(self.shard),
         )
         self._state = self.pair.state
         self._key: object = None

@@ -12,6 +12,7 @@ from functools import partial
 from core.errors import DamagedError, UnavailableError
 from core.names import CopyId, ShardId, copy_id
 from nodes.ports import CopyMeta, DiskError, Recovered
+from nodes.quarantine import NOTHING, Quarantined, counted
 from nodes.records import EMPTY, Record, Tip, following, tip_of
 from nodes.recovery import Progress, checked_run, checked_snapshot, snapshot_hash
 
@@ -51,6 +52,7 @@ class MemoryDisk:
     asides: dict[ShardId, list[Shelf]] = field(default_factory=dict)
     orphans: list[tuple[ShardId, tuple[Record, ...]]] = field(default_factory=list)
     orphan_snapshots: list[tuple[ShardId, Tip, list[bytes]]] = field(default_factory=list)
+    quarantines: dict[ShardId, Quarantined] = field(default_factory=dict)
     refusal: str = ""
     """Not empty: the disk is full, read-only or gone, and every write is refused with this line."""
     locked: bool = False
@@ -173,10 +175,10 @@ class MemoryJournal:
         keep_lsn: int,
         orphan: bool,
         done: Done,
-        seen: Callable[[bytes], None] | None = None,
+        lossy: bool = False,
     ) -> None:
         """Drop everything after ``keep_lsn``; with ``orphan``, keep it with the disk's orphans."""
-        self._do(partial(self._truncate, shard, keep_lsn, orphan=orphan, seen=seen), done)
+        self._do(partial(self._truncate, shard, keep_lsn, orphan=orphan, lossy=lossy), done)
 
     def read(self, shard: ShardId, *, after_lsn: int, limit_bytes: int) -> list[Record]:
         """Read records in order, at least one if there is one, then until the limit."""
@@ -218,6 +220,10 @@ class MemoryJournal:
     ) -> None:
         """Keep the app state as of ``tip``, and drop the records up to it, or all."""
         self._do(partial(self._save_snapshot, shard, tip, list(parts), orphan=orphan), done)
+
+    def quarantined(self, shard: ShardId) -> Quarantined:
+        """Say what the orphans hold of a shard although it may have been acknowledged."""
+        return self._disk.quarantines.get(shard, NOTHING)
 
     def load_snapshot(self, shard: ShardId) -> tuple[Tip, list[bytes]] | None:
         """Read the snapshot back; raises DamagedError."""
@@ -283,9 +289,7 @@ class MemoryJournal:
     def _save_meta(self, shard: ShardId, meta: CopyMeta) -> None:
         self._shelf(shard).meta = meta
 
-    def _truncate(
-        self, shard: ShardId, keep_lsn: int, *, orphan: bool, seen: Callable[[bytes], None] | None
-    ) -> DiskError | None:
+    def _truncate(self, shard: ShardId, keep_lsn: int, *, orphan: bool, lossy: bool) -> DiskError | None:
         shelf = self._disk.shelves.get(shard, Shelf())
         if 0 < keep_lsn < shelf.floor.lsn:
             return DiskError(f"entries up to {shelf.floor.lsn} of shard {shard} are in its snapshot")
@@ -296,22 +300,29 @@ class MemoryJournal:
             self._drop_snapshot(shard, shelf, orphan=orphan)
         if orphan and dropped:
             self._disk.orphans.append((shard, dropped))
-        if seen is not None:
-            for record in dropped:
-                seen(record.body)
+        if lossy:
+            self._quarantine(shard, counted(record.body for record in dropped))
         return None
 
     def _drop_snapshot(self, shard: ShardId, shelf: Shelf, *, orphan: bool) -> None:
         assert shelf.snapshot is not None, f"shard {shard} has entries in a snapshot, and no snapshot"
         if orphan:
-            self._disk.orphan_snapshots.append((shard, *shelf.snapshot[:2]))
+            self._orphan_snapshot(shard, shelf)
         shelf.floor, shelf.snapshot = EMPTY, None
+
+    def _orphan_snapshot(self, shard: ShardId, shelf: Shelf) -> None:
+        assert shelf.snapshot is not None, "there is one to keep"
+        self._disk.orphan_snapshots.append((shard, *shelf.snapshot[:2]))
+        self._quarantine(shard, Quarantined(snapshot_lsn=shelf.floor.lsn))
+
+    def _quarantine(self, shard: ShardId, more: Quarantined) -> None:
+        self._disk.quarantines[shard] = self.quarantined(shard).joined(more)
 
     def _save_snapshot(self, shard: ShardId, tip: Tip, parts: list[bytes], *, orphan: bool) -> None:
         shelf = self._shelf(shard)
         own = self._place(shard, tip.lsn) == tip
         if orphan and not own and shelf.snapshot is not None:
-            self._disk.orphan_snapshots.append((shard, *shelf.snapshot[:2]))
+            self._orphan_snapshot(shard, shelf)
         shelf.records = shelf.records[shelf.index(tip.lsn) :] if own else []
         shelf.floor = tip
         shelf.snapshot = (tip, parts, snapshot_hash(shard, tip, parts))

@@ -50,6 +50,7 @@ from nodes.pair_events import (
 from nodes.pair_rules import Rules, lease_granted_s
 from nodes.pair_state import CopyState, Leases, Mode
 from nodes.ports import Recovered
+from nodes.quarantine import NOTHING, Quarantined
 from nodes.records import following
 from nodes.views import CopyView, Role
 
@@ -72,6 +73,7 @@ class Pair:
         serial: int,
         now: float,
         complaint: str = "",
+        quarantined: Quarantined = NOTHING,
     ) -> None:
         self.state = CopyState(
             shard=recovered.shard,
@@ -90,6 +92,7 @@ class Pair:
             durable_lsn=recovered.tip.lsn,
             commit_lsn=recovered.floor.lsn,
             complaint=recovered.damage or complaint,
+            quarantined=quarantined,
         )
         self._look_at = NEVER
         """When time alone may bring more than news: as of the last event that was not an ordinary write's."""
@@ -101,6 +104,8 @@ class Pair:
         """
         p = self.state
         record = p.meta.assignment
+        if p.quarantined:
+            p.tell_quarantined()
         if record is not None and record.primary == p.me:
             p.role, p.restarted, p.drain_from = (Role.DRAINED if p.drains else Role.PRIMARY), True, now
             p.save(replace(p.meta, seen=p.meta.seen._replace(boot=p.meta.seen.boot + 1)))
@@ -250,7 +255,7 @@ class Pair:
             orphaned=p.orphaned,
             serving=serving,
             last=p.tip.generation,
-            quarantined=p.quarantined,
+            quarantined=p.quarantined.most,
             decided=p.meta.assignment,
         )
 

@@ -41,7 +41,7 @@ class Cut:
 
     cuts: int
     quarantined: Quarantined = NOTHING
-    """What went although it may have been acknowledged."""
+    """All that is kept aside by now although it may have been acknowledged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,8 +199,6 @@ class Truncate:
     cuts: int
     lossy: bool = False
     """What goes may have been acknowledged: it is counted by tenant."""
-    snapshot_lsn: int = 0
-    """Not 0: the snapshot as of this entry goes too, and nothing is kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,8 +208,8 @@ class InstallSnapshot:
     tip: Tip
     parts: tuple[bytes, ...]
     cuts: int
-    lossy_lsn: int = 0
-    """Not 0: our own snapshot, as of this entry, may hold what was acknowledged and is lost: it goes to ``orphan/``."""
+    lossy: bool = False
+    """Our own snapshot may hold what was acknowledged and is lost: it goes to ``orphan/``."""
 
 
 class Send(NamedTuple):

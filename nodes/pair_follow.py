@@ -103,23 +103,22 @@ def cut(p: CopyState, keep: Tip) -> None:
 
     What an older incarnation decided, and the primary of the new one lacks, may have been acknowledged.
     """
-    snapshot_lsn = p.floor.lsn if keep.lsn < p.floor.lsn else 0
+    whole = keep.lsn < p.floor.lsn
     dropped, lossy = p.tip.lsn - max(keep.lsn, p.floor.lsn), _overridden(p, p.tip)
     p.orphaned += dropped
-    p.tip, p.floor, p.cuts, p.cutting = keep, keep if snapshot_lsn else p.floor, p.cuts + 1, True
+    p.tip, p.floor, p.cuts, p.cutting = keep, keep if whole else p.floor, p.cuts + 1, True
     p.durable_lsn, p.commit_lsn = min(p.durable_lsn, keep.lsn), min(p.commit_lsn, keep.lsn)
     p.spans = [span for span in p.spans if span.first_lsn <= keep.lsn]
     while p.recent and p.recent[-1].lsn > keep.lsn:
         p.recent.pop()
-    p.actions.append(Truncate(keep, dropped, p.cuts, lossy, snapshot_lsn))
+    p.actions.append(Truncate(keep, dropped, p.cuts, lossy))
 
 
 def was_cut(p: CopyState, event: Cut) -> None:
     """Acknowledge again: deeds on one shard happen in order, so what was kept is on disk."""
-    if event.quarantined:
-        p.quarantined, p.changes = p.quarantined.joined(event.quarantined), p.changes + 1
-        tenants = dict(event.quarantined.tenants)
-        p.note("copy.quarantined", node=p.me.node, tenants=tenants, snapshot_lsn=event.quarantined.snapshot_lsn)
+    if event.quarantined != p.quarantined:
+        p.quarantined, p.changes = event.quarantined, p.changes + 1
+        p.tell_quarantined()
     if event.cuts == p.cuts:
         p.cutting, p.durable_lsn = False, max(p.durable_lsn, p.floor.lsn)
         confirm(p)
@@ -191,7 +190,7 @@ def _begin_anew(p: CopyState, peer: NodeId, now: float) -> None:
 def _install(p: CopyState, tip: Tip, parts: tuple[bytes, ...]) -> None:
     """Start over from a snapshot; the old journal's remains are an orphan."""
     p.note("copy.rejoined", node=p.me.node, common_lsn=0, orphaned=p.tip.lsn - p.floor.lsn, snapshot=True)
-    lossy_lsn = p.floor.lsn if _overridden(p, p.floor) else 0
+    lossy = p.floor.lsn > 0 and _overridden(p, p.floor)
     if p.tip.lsn > p.floor.lsn:
         cut(p, p.floor)
     p.incoming, p.contact = None, True
@@ -199,7 +198,7 @@ def _install(p: CopyState, tip: Tip, parts: tuple[bytes, ...]) -> None:
     p.spans, p.durable_lsn, p.commit_lsn = [], 0, tip.lsn
     p.recent.clear()
     p.cuts, p.cutting = p.cuts + 1, True
-    p.actions.append(InstallSnapshot(tip, parts, p.cuts, lossy_lsn))
+    p.actions.append(InstallSnapshot(tip, parts, p.cuts, lossy))
 
 
 def _overridden(p: CopyState, end: Tip) -> bool:

@@ -170,6 +170,7 @@ class CopyState:
     """When idle peers are told of the last commits, and the last writes are looked at."""
     orphaned: int = 0
     quarantined: Quarantined = NOTHING
+    """What ``orphan/`` keeps although it may have been acknowledged; told at every start until it is taken away."""
     actions: list[Action] = field(default_factory=list)
     held: list[Action] = field(default_factory=list)
     """Wait until the meta they depend on is on disk."""
@@ -244,6 +245,11 @@ class CopyState:
     def note(self, event: str, **facts: object) -> None:
         """Tell people."""
         self.actions.append(Note(event, (("shard", self.shard), ("epoch", self.fence.epoch), *facts.items())))
+
+    def tell_quarantined(self) -> None:
+        """Tell people what is kept aside although it may have been acknowledged."""
+        found = self.quarantined.most
+        self.note("copy.quarantined", node=self.me.node, tenants=dict(found.tenants), snapshot_lsn=found.snapshot_lsn)
 
     def save(self, meta: CopyMeta) -> None:
         """Change the meta; whatever is sent from now on waits until it is on disk.

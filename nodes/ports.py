@@ -6,6 +6,7 @@ from typing import Generic, Protocol, TypeVar
 
 from core.assignments import Assignment, Copy
 from core.names import CopyId, NodeId, ShardId
+from nodes.quarantine import Quarantined
 from nodes.records import Generation, Record, Tip
 
 Message = TypeVar("Message")
@@ -113,12 +114,12 @@ class Journal(Protocol):
         keep_lsn: int,
         orphan: bool,
         done: Callable[[DiskError | None], None],
-        seen: Callable[[bytes], None] | None = None,
+        lossy: bool = False,
     ) -> None:
         """Drop everything after ``keep_lsn``; with ``orphan``, move it to ``orphan/`` first.
 
         To keep nothing, 0, is to drop the snapshot too; to cut within one is refused like a disk that refuses.
-        ``seen`` is shown the body of every record that goes, on whatever thread works, before ``done`` is called.
+        ``lossy``: what goes may have been acknowledged, and is counted among the ``quarantined``.
         """
         ...
 
@@ -142,8 +143,12 @@ class Journal(Protocol):
         """Keep the app state as of ``tip``, checksummed, and drop the records up to it.
 
         If the journal does not reach that far, the snapshot came from a peer, and all records go; with ``orphan``, the
-        snapshot that it takes the place of is moved to ``orphan/`` first.
+        snapshot that it takes the place of is moved to ``orphan/`` first, and counted among the ``quarantined``.
         """
+        ...
+
+    def quarantined(self, shard: ShardId) -> Quarantined:
+        """Say what ``orphan/`` keeps of a shard although it may have been acknowledged; durable like the cut itself."""
         ...
 
     def load_snapshot(self, shard: ShardId) -> tuple[Tip, list[bytes]] | None:

@@ -4,7 +4,8 @@ Nothing else that a truncation takes away was ever acknowledged. This may have b
 """
 
 from collections import Counter
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
 from google.protobuf.message import DecodeError
 
@@ -12,20 +13,25 @@ from nodes.apps.wire import entry_of
 
 UNREADABLE = "(unreadable)"
 TENANTS_TOLD = 100
-"""In a report or a log line; the file in ``orphan/`` has them all."""
+"""In a report or a log line; the files in ``orphan/`` have them all."""
 
 
 @dataclass(frozen=True, slots=True)
 class Quarantined:
-    """What was kept aside, in all, since the process started."""
+    """What ``orphan/`` keeps of a shard although it may have been acknowledged."""
 
     tenants: tuple[tuple[str, int], ...] = ()
     """Entries by tenant, the most first."""
     snapshot_lsn: int = 0
-    """Not 0: the state as of this entry was kept too; what it holds is not counted by tenant."""
+    """Not 0: the state as of this entry is kept too; what it holds is not counted by tenant."""
 
     def __bool__(self) -> bool:
         return bool(self.tenants or self.snapshot_lsn)
+
+    @property
+    def most(self) -> "Quarantined":
+        """Leave all tenants out but those with most entries: a report has a bound."""
+        return self if len(self.tenants) <= TENANTS_TOLD else replace(self, tenants=self.tenants[:TENANTS_TOLD])
 
     def joined(self, other: "Quarantined") -> "Quarantined":
         """Add what another cut took away."""
@@ -37,25 +43,17 @@ class Quarantined:
 NOTHING = Quarantined()
 
 
-@dataclass(slots=True)
-class Census:
-    """Counts entries by tenant while they leave the journal, on the journal's thread; read when they have left."""
+def counted(bodies: Iterable[bytes]) -> Quarantined:
+    """Count entries by tenant; one that a disk spoilt belongs to nobody."""
+    return Quarantined(_ordered(Counter(map(_tenant, bodies))))
 
-    _counts: Counter[str] = field(default_factory=Counter)
 
-    def take(self, body: bytes) -> None:
-        """Count an entry; one that a disk spoilt belongs to nobody."""
-        try:
-            tenant = entry_of(body).tenant
-        except DecodeError:
-            tenant = UNREADABLE
-        self._counts[tenant] += 1
-
-    @property
-    def result(self) -> Quarantined:
-        """Say what was counted."""
-        return Quarantined(_ordered(self._counts))
+def _tenant(body: bytes) -> str:
+    try:
+        return entry_of(body).tenant
+    except DecodeError:
+        return UNREADABLE
 
 
 def _ordered(counts: Counter[str]) -> tuple[tuple[str, int], ...]:
-    return tuple(sorted(counts.items(), key=lambda one: (-one[1], one[0]))[:TENANTS_TOLD])
+    return tuple(sorted(counts.items(), key=lambda one: (-one[1], one[0])))

@@ -4,10 +4,18 @@ import sqlite3
 from collections.abc import Iterator, Mapping
 
 from core.names import ShardId
-from nodes.io.journal_database import delete, fetch, record_of, tip_row
+from nodes.io.journal_database import Row, delete, fetch, record_of, tip_row
 from nodes.io.journal_deeds import Cut, Disk, Install, SetAside, Truncate, note
-from nodes.io.journal_files import encoded, told, write_aside, write_orphan_snapshot, write_orphans
+from nodes.io.journal_files import (
+    encoded,
+    told,
+    write_aside,
+    write_lossy_orphans,
+    write_orphan_snapshot,
+    write_orphans,
+)
 from nodes.io.journal_index import CopyIndex
+from nodes.quarantine import Quarantined, counted
 from nodes.records import EMPTY, Tip, tip_of
 
 
@@ -51,10 +59,7 @@ def _truncate(disk: Disk, copy: CopyIndex, deed: Truncate) -> None:
     if not dropped and not anew:
         return
     if deed.orphan and dropped:
-        write_orphans(disk.directory, deed.shard, fetch(disk.database, dropped))
-    if deed.seen is not None:
-        for row in fetch(disk.database, dropped):
-            deed.seen(record_of(row).body)
+        _keep(disk, deed, fetch(disk.database, dropped))
     disk.marks.forget(deed.shard)
     if anew:
         _drop_all(disk, copy, deed)
@@ -65,11 +70,22 @@ def _truncate(disk: Disk, copy: CopyIndex, deed: Truncate) -> None:
     note(disk, deed.shard, copy)
 
 
+def _keep(disk: Disk, deed: Truncate, rows: list[Row]) -> None:
+    """Move entries to ``orphan/``; those that may have been acknowledged are counted."""
+    if not deed.lossy:
+        write_orphans(disk.directory, deed.shard, rows)
+        return
+    found = counted(record_of(row).body for row in rows)
+    write_lossy_orphans(disk.directory, deed.shard, rows, dict(found.tenants))
+    disk.quarantine(deed.shard, found)
+
+
 def _drop_all(disk: Disk, copy: CopyIndex, deed: Truncate) -> None:
     """Drop the snapshot and every record, those included that it took the place of, in one commit."""
     database, shard = disk.database, deed.shard
     if deed.orphan:
         write_orphan_snapshot(disk.directory, shard, copy.floor, _snapshots(database, shard, but=0))
+        disk.quarantine(shard, Quarantined(snapshot_lsn=copy.floor.lsn))
     database.execute("BEGIN")
     delete(database, [*copy.places, *disk.index.dead])
     for table in ("snapshots", "snapshot_parts"):
@@ -86,6 +102,7 @@ def _install(disk: Disk, copy: CopyIndex, deed: Install) -> None:
         if deed.orphan and copy.floor.lsn:
             lines = _snapshots(disk.database, deed.shard, but=deed.number)
             write_orphan_snapshot(disk.directory, deed.shard, copy.floor, lines)
+            disk.quarantine(deed.shard, Quarantined(snapshot_lsn=copy.floor.lsn))
         disk.marks.forget(deed.shard)
     _install_rows(disk, deed, gone=[] if own else [*replaced, *disk.index.dead])
     if own:

@@ -1,7 +1,6 @@
 """What the journal's thread does, and the deeds that share a transaction. The index changes only after the commit."""
 
 import sqlite3
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
@@ -20,6 +19,7 @@ from nodes.io.journal_database import (
 )
 from nodes.io.journal_index import CopyIndex, JournalIndex
 from nodes.ports import DiskError
+from nodes.quarantine import NOTHING, Quarantined
 from nodes.records import Record, Tip, record_hash, tip_of
 
 PURGE_ROWS = 512
@@ -75,8 +75,8 @@ class Truncate:
     shard: ShardId
     keep_lsn: int
     orphan: bool
-    seen: Callable[[bytes], None] | None = None
-    """Shown the body of every record that goes, on the writer's thread."""
+    lossy: bool = False
+    """What goes may have been acknowledged: it is counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,7 @@ class Install:
     tip: Tip
     checksum: bytes
     orphan: bool = False
-    """Keep the snapshot that it takes the place of, if it came from a peer."""
+    """Keep, and count, the snapshot that it takes the place of, if it came from a peer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +113,12 @@ class Disk:
     database: sqlite3.Connection
     index: JournalIndex
     marks: HighMarks
+    quarantines: dict[ShardId, Quarantined]
+    """What ``orphan/`` keeps though it may have been acknowledged; the loop reads it, so values are replaced whole."""
+
+    def quarantine(self, shard: ShardId, more: Quarantined) -> None:
+        """Count what was moved to ``orphan/``."""
+        self.quarantines[shard] = self.quarantines.get(shard, NOTHING).joined(more)
 
 
 @dataclass(slots=True)

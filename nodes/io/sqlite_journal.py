@@ -27,11 +27,13 @@ from nodes.io.journal_database import (
     writing_connection,
 )
 from nodes.io.journal_deeds import Append, Disk, Install, SaveMeta, SetAside, StagePart, Truncate
+from nodes.io.journal_files import quarantines
 from nodes.io.journal_index import CopyIndex, JournalIndex
 from nodes.io.journal_scan import Scanner
 from nodes.io.journal_writer import CallSoon, JournalWriter
 from nodes.io.meta_json import meta_body
 from nodes.ports import CopyMeta, DiskError, Recovered
+from nodes.quarantine import NOTHING, Quarantined
 from nodes.records import EMPTY, Record, Tip, tip_of
 from nodes.recovery import checked_run, snapshot_hash
 
@@ -66,9 +68,10 @@ class SqliteJournal:
                 f"if the file is damaged, move {directory} away, and the node rejoins with new copies",
             ) from cause
         self._index = JournalIndex()
+        self._quarantines = quarantines(directory)
         self._scanner = Scanner(self._reading, self._disk_id, self._index)
         self._writer = JournalWriter(
-            Disk(directory, writing, self._index, self._marks),
+            Disk(directory, writing, self._index, self._marks, self._quarantines),
             call_soon=call_soon,
             call_soon_threadsafe=call_soon_threadsafe,
         )
@@ -118,10 +121,10 @@ class SqliteJournal:
         keep_lsn: int,
         orphan: bool,
         done: Done,
-        seen: Callable[[bytes], None] | None = None,
+        lossy: bool = False,
     ) -> None:
         """Drop everything after ``keep_lsn``; with ``orphan``, a file in ``orphan/`` keeps it."""
-        self._writer.add(Truncate(shard, keep_lsn, orphan, seen), done)
+        self._writer.add(Truncate(shard, keep_lsn, orphan, lossy), done)
 
     def read(self, shard: ShardId, *, after_lsn: int, limit_bytes: int) -> list[Record]:
         """Read records in order, at least one if there is one, then until the limit.
@@ -168,6 +171,10 @@ class SqliteJournal:
             self._writer.add(StagePart(shard, number, place, part), _ignored)
         checksum = snapshot_hash(shard, tip, parts)
         self._writer.add(Install(shard, number, len(parts), tip, checksum, orphan), done)
+
+    def quarantined(self, shard: ShardId) -> Quarantined:
+        """Say what ``orphan/`` keeps of a shard although it may have been acknowledged."""
+        return self._quarantines.get(shard, NOTHING)
 
     def load_snapshot(self, shard: ShardId) -> tuple[Tip, list[bytes]] | None:
         """Read the snapshot back; raises DamagedError."""

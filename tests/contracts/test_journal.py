@@ -11,6 +11,7 @@ import time
 from base64 import b64decode
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Protocol
@@ -23,10 +24,12 @@ from core.assignments import Assignment, Copy
 from core.errors import DamagedError, UnavailableError
 from core.names import CopyId, NodeId, ShardId
 from core.topology import Kind
+from nodes.apps.wire import Entry, entry_body
 from nodes.io.journal_database import DATABASE, LOG, LOG_BYTES
 from nodes.io.sqlite_journal import SqliteJournal
 from nodes.memory_journal import MemoryDisk, MemoryJournal
 from nodes.ports import CopyMeta, DiskError, Intent, Journal, Recovered, Span
+from nodes.quarantine import NOTHING, Quarantined
 from nodes.records import EMPTY, Generation, Record, Tip, following, tip_of
 
 PATIENCE_S = 20.0
@@ -225,8 +228,8 @@ def save_snapshot(world: World, shard: ShardId, tip: Tip, parts: Sequence[bytes]
     return lambda done: world.journal.save_snapshot(shard, tip, parts, done, orphan=orphan)
 
 
-def truncate(world: World, shard: ShardId, keep_lsn: int, *, orphan: bool) -> Deed:
-    return lambda done: world.journal.truncate(shard, keep_lsn=keep_lsn, orphan=orphan, done=done)
+def truncate(world: World, shard: ShardId, keep_lsn: int, *, orphan: bool, lossy: bool = False) -> Deed:
+    return lambda done: world.journal.truncate(shard, keep_lsn=keep_lsn, orphan=orphan, done=done, lossy=lossy)
 
 
 def set_aside(world: World, shard: ShardId) -> Deed:
@@ -421,16 +424,25 @@ def test_truncation_moves_what_it_drops_to_the_orphans(world: World) -> None:
     assert held(world, SEVEN) == [*records[:4], *others]
 
 
-def test_whoever_asks_is_shown_what_a_truncation_takes_away(world: World) -> None:
-    records = chain(6)
+def test_what_may_have_been_acknowledged_is_counted_by_tenant_for_good(world: World) -> None:
+    bodies = [entry_body(Entry(f"tenants/eu/{who}", "chat", 1, "ada", "id", b"", 1, (), b"")) for who in "aabbbc"]
+    records = list[Record]()
+    for body in bodies:
+        records.append(following(tip_of(records[-1]) if records else EMPTY, FIRST, body))
     born(world, SEVEN, records)
-    shown: list[bytes] = []
-
-    def deed(done: Done) -> None:
-        world.journal.truncate(SEVEN, keep_lsn=4, orphan=True, done=done, seen=shown.append)
-
-    assert all_done(world, deed) == [None]
-    assert shown == [record.body for record in records[4:]]
+    assert world.journal.quarantined(SEVEN) == NOTHING
+    assert all_done(world, truncate(world, SEVEN, 5, orphan=True)) == [None]
+    assert world.journal.quarantined(SEVEN) == NOTHING, "an ordinary cut takes nothing away that was acknowledged"
+    assert all_done(world, truncate(world, SEVEN, 4, orphan=True, lossy=True)) == [None]
+    assert all_done(world, truncate(world, SEVEN, 1, orphan=True, lossy=True)) == [None]
+    counts = Quarantined((("tenants/eu/b", 3), ("tenants/eu/a", 1)))
+    assert world.journal.quarantined(SEVEN) == counts
+    assert all_done(world, save_snapshot(world, SEVEN, tip_of(records[0]), [b"own"])) == [None]
+    assert all_done(world, truncate(world, SEVEN, 0, orphan=True, lossy=True)) == [None]
+    assert world.journal.quarantined(SEVEN) == replace(counts, snapshot_lsn=1)
+    restarted(world)
+    assert world.journal.quarantined(SEVEN) == replace(counts, snapshot_lsn=1)
+    assert world.journal.quarantined(NINE) == NOTHING
 
 
 @pytest.mark.parametrize("orphan", [True, False])
