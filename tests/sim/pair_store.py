@@ -112,26 +112,28 @@ class NodeControl:
         there_s, back_s = (chance.uniform(*way.trip_s) for _ in range(2))
         lost, lost_back = (chance.random() < way.lost_ratio for _ in range(2))
         late_s = chance.uniform(*way.late_s) if chance.random() < way.late_ratio else 0.0
-        finish = self._host.guard
-        answered = [False]
+        told: list[object] = []
+        ended = [False]
 
         def end(answer: object) -> None:
-            if not answered[0]:
-                answered[0] = True
+            if not ended[0]:
+                ended[0] = True
                 done(answer)
 
-        def back(answer: object) -> None:
+        def hear() -> None:
             if not self._way().deaf:
-                end(answer)
+                end(told[0])
+
+        heard = self._host.guard(hear)  # of the life that asks: no other one hears the answer
 
         def arrive() -> None:
-            answer = ask()
+            told.append(ask())
             if not lost_back:
-                self._world.after(back_s, finish(lambda: back(answer)))
+                self._world.after(back_s, heard)
 
         if not lost:
             self._world.after(there_s + late_s, arrive)
-        self._world.after(DEADLINE_S, finish(lambda: end(unknown)))
+        self._world.after(DEADLINE_S, self._host.guard(lambda: end(unknown)))
 
 
 def promote(store: Store, shard: ShardId, base: Fence) -> Assignment | None:
