@@ -5,11 +5,12 @@ PYTEST_ARGS ?=
 GROUP ?=
 REHEARSE_ARGS ?=
 LOAD_ARGS ?=
+MINUTES ?= 45
 STAMP := .venv/installed.stamp
 LOAD_STAMP := .venv/installed-load.stamp
 
 .DEFAULT_GOAL := help
-.PHONY: help setup proto lock check test prove-model prove-mutants rehearse bench load format
+.PHONY: help setup proto lock check test prove prove-model prove-mutants rehearse bench load format
 
 help: ## List the targets.
 	@sed -n 's/^\([a-z]*\):.*## /make \1|/p' Makefile | awk -F'|' '{printf "%-14s %s\n", $$1, $$2}'
@@ -45,6 +46,11 @@ check: $(STAMP) ## Format, lint, types, floors, staircase, proto lint and breaki
 
 test: $(STAMP) ## Run every test (at most 10 minutes).
 	$(BIN)/pytest $(PYTEST_ARGS)
+
+prove: $(STAMP) ## Run fresh simulated schedules for MINUTES (45), every mutant and the larger model.
+	$(BIN)/twinhold sim run --minutes $(MINUTES) --total docs/proof.json
+	$(MAKE) prove-mutants
+	$(MAKE) prove-model
 
 prove-model: $(STAMP) ## Check the TLA+ model at large, and see every mutant of it caught (needs Java).
 	$(BIN)/python -m tests.model.prove

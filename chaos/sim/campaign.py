@@ -1,6 +1,7 @@
 """Many schedules, one after the other on every core, until they are all done, the time is up, or enough have failed."""
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
@@ -27,6 +28,8 @@ class Tally:
     simulated_s: float = 0.0
     took_s: float = 0.0
     failed: list[SimResult] = field(default_factory=list)
+    marks: Counter[str] = field(default_factory=Counter)
+    """How often each path that matters was taken, by the mark's name."""
 
     @property
     def per_minute(self) -> float:
@@ -35,6 +38,7 @@ class Tally:
 
     def count(self, result: SimResult) -> None:
         """Take a result in."""
+        self.marks.update(result.marks)
         if result.broken:
             self.failed.append(result)
             return

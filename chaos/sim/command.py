@@ -9,6 +9,7 @@ from pathlib import Path
 
 from chaos import proof as paper
 from chaos.fleet_laws import LAWS, Breach, first_of_each
+from chaos.marks import missed
 from chaos.schedule import Schedule
 from chaos.schedule_file import printed, saved
 from chaos.sim.campaign import Limits, Tally, campaign
@@ -25,13 +26,15 @@ KEPT = Path("run/sim")
 """Where the shortest schedule goes."""
 SHOWN = 5
 """Failures that are listed; the first one is shrunk and drawn."""
+NIGHTLY = 3_000
+"""A run of so many schedules must take every path that matters; a shorter one only says which it did not."""
 GOOD, BROKEN = 0, 1
 
 
 def run(
     *, seeds: str | None, minutes: float | None, jobs: int | None, failures: int, total: Path | None, as_json: bool
 ) -> int:
-    """Run schedules; returns the exit code: 0 every law was kept, 1 one was broken.
+    """Run schedules; returns the exit code: 0 every law was kept, 1 one was broken, or a path not taken in many runs.
 
     Raises:
         MalformedError: ``seeds`` is no range.
@@ -56,7 +59,7 @@ def run(
         total.write_text(paper.printed(paper.with_run(proof, _run_of(tally), tuple(LAWS))))
     short = _shortest(tally.failed[0]) if tally.failed else None
     _say(json.dumps(_as_json(tally, short), indent=2) if as_json else _as_text(tally, short))
-    return BROKEN if tally.failed else GOOD
+    return BROKEN if tally.failed or (_paths_missed(tally) and tally.schedules >= NIGHTLY) else GOOD
 
 
 def replay(argument: str, *, trace: bool, as_json: bool) -> int:
@@ -163,8 +166,13 @@ def _progress(tally: Tally) -> str:
     )
 
 
+def _paths_missed(tally: Tally) -> list[str]:
+    return [f"{mark.name}: {mark.value}" for mark in missed([tally.marks])]
+
+
 def _as_text(tally: Tally, short: Schedule | None) -> str:
     lines = [_progress(tally)]
+    lines += [f"no schedule took the path {path}" for path in _paths_missed(tally)]
     lines += [f"seed {result.seed} {_told(result.broken[0])}" for result in tally.failed[:SHOWN]]
     if len(tally.failed) > SHOWN:
         lines.append(f"and {len(tally.failed) - SHOWN} more")
@@ -198,6 +206,7 @@ def _as_json(tally: Tally, short: Schedule | None) -> Json:
         "operations": tally.operations,
         "operations_min": tally.operations_min,
         "schedules_per_minute": round(tally.per_minute, 1),
+        "marks": {name: tally.marks[name] for name in sorted(tally.marks)},
         "broken": [told(result) for result in tally.failed],
         "shortest": None if short is None else str(_kept(tally.failed[0])),
     }

@@ -34,10 +34,11 @@ from chaos.schedule import (
     Switchover,
     VagueStore,
 )
+from chaos.setting import SMALL
 from chaos.sim.fleet import SimFleet
 from chaos.sim.inject import inject
 from chaos.sim.time import World
-from chaos.sim.worlds import parts, plan_of, setting_of
+from chaos.sim.worlds import parts, plan_of
 from core.assignments import Assignment
 from core.names import DcId, NodeId, ShardId, disk_of
 
@@ -50,7 +51,7 @@ PLANE = "ber1-cp"
 
 def fleet(*, data_centers: int = 3) -> SimFleet:
     """Build one in which nothing fails, and let it come up."""
-    setting = replace(setting_of(1), data_centers=(data_centers,), break_ratio=0.0, lost_call_ratio=0.0)
+    setting = replace(SMALL, data_centers=(data_centers,))
     made = SimFleet(World(1), plan_of(setting), parts())
     made.weather.tail_s = 0.0
     made.start()
