@@ -251,11 +251,11 @@ class Call(Generic[Got]):
 
     def _failed(self, error: TwinholdError, certain: bool, now: float) -> Output[Action[Got]]:
         self._node = None
+        if isinstance(error, AnswerTooLargeError) and not self._streamed:
+            self._streamed = True  # How it is asked was wrong, not what: nobody need hear of it.
+            return self._out(self._send(now))
         self._last = error
         self._doubt = self._doubt or not certain
-        if isinstance(error, AnswerTooLargeError) and not self._streamed:
-            self._streamed = True
-            return self._out(self._send(now))
         if not _repeatable(error):
             return self._end(GiveUp(self._verdict()))
         redirect = redirected(error)
@@ -291,7 +291,8 @@ class Call(Generic[Got]):
         return [Abandon(self._attempt)]
 
     def _verdict(self) -> TwinholdError:
-        last = self._last or UnavailableError("nobody is known to serve this tenant")
+        nothing = "no answer came in time" if self._attempt else "nobody is known to serve this tenant"
+        last = self._last or UnavailableError(nothing)
         if self._doubt and self._writes:
             return UnknownOutcomeError(
                 f"it may have happened: {last.message}; a retry under request id {self._request_id} tells",

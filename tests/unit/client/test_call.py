@@ -160,6 +160,15 @@ def test_a_read_that_is_too_large_to_share_a_stream_is_asked_again_at_once_for_o
     assert sent(machine.wake(output.wake_at)).streamed, "what is large stays large"
 
 
+def test_a_large_read_whose_stream_brings_nothing_in_time_is_told_so_and_not_that_it_was_too_large() -> None:
+    machine = call(writes=False)
+    machine.on(Started(target(1)), 0.0)
+    machine.on(Failed(1, TOO_LARGE, certain=True), DEADLINE - 0.1)
+    error = gave_up(machine.wake(DEADLINE))
+    assert isinstance(error, UnavailableError)
+    assert "no answer came in time" in error.message
+
+
 def test_a_stream_that_is_called_too_large_ends_the_call() -> None:
     machine = call(writes=False, streamed=True)
     assert sent(machine.on(Started(target(1)), 0.0)).streamed
