@@ -233,6 +233,18 @@ class HastyPromoted(Script):
         self.when(lambda: not self.record.solo, self.promote_standby)
 
 
+class BusySwitchover(Script):
+    """Roles change while the standby's disk is slow and many write."""
+
+    def strike(self) -> None:
+        """Slow the disk down, write, and switch."""
+        primary = self.primary.node
+        self.disks_s[self.standby.node] = 0.1
+        self.every(0.005, lambda: self.write(primary), for_s=0.2)
+        self.time.after(0.05, lambda: self.order(Order.SWITCHOVER))
+        self.time.after(0.5, self.disks_s.clear)
+
+
 class LateSwitchover(Script):
     """The store takes a switchover long after the primary has asked for it."""
 

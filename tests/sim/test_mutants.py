@@ -14,7 +14,7 @@ from tests.sim.mutants.kill import Fate, hunted
 from tests.sim.mutants.mutant import Mutant
 from tests.sim.mutants.table import page, told
 
-SLOW = ("switchover without drain", "switchover before the standby holds all", "empty disk under the old copy id")
+SLOW = ("empty disk under the old copy id", "ADD decided before the learner reached n")
 QUICK_IN_A_FLEET = (
     "brake not counted",
     "evacuation not recorded before the first move",

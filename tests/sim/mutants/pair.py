@@ -19,6 +19,7 @@ from tests.sim.mutants.mutant import Mutant, Stage
 from tests.sim.mutants.mutant import Swap as InPlace
 from tests.sim.pair_script import play
 from tests.sim.pair_scripts import (
+    BusySwitchover,
     DamagedAlone,
     DeafInJoin,
     EchoedAcks,
@@ -138,8 +139,8 @@ MUTANTS = (
         "switchover without drain",
         "a primary goes on admitting while it asks to change roles",
         FleetLaw.I13,
-        CHANCE,
-        20,
+        stage(BusySwitchover, "script: busy switchover"),
+        5,
         swaps=(
             InPlace(pair_change, "stop_admitting", lambda *_: None),
             InPlace(pair_change, "_ready", broken.ready_without_drain),
@@ -149,8 +150,8 @@ MUTANTS = (
         "switchover before the standby holds all",
         "a drained primary asks to change roles at once",
         FleetLaw.I13,
-        CHANCE,
-        50,
+        stage(BusySwitchover, "script: busy switchover"),
+        5,
         rules=broken.DrainsHalf,
     ),
     Mutant(
