@@ -27,8 +27,14 @@ FLEET = small_fleet(147)
 AMS, FRA = NodeId("ams1-c1"), NodeId("fra1-c1")
 PATIENCE_S = 10.0
 GEN = Generation(1, 1, 1)
+BEHIND = 1000
+"""How far a server's port lies behind the one at which its wire listens."""
 IMPOSSIBLE = 666_666
 """A number that makes the driver fail."""
+
+
+def other(node: NodeId) -> NodeId:
+    return AMS if node == FRA else FRA
 
 
 def numbered(number: int) -> Frame:
@@ -72,6 +78,18 @@ class Pair(Protocol):
         """End one node's process."""
         ...
 
+    async def revive(self, node: NodeId) -> None:
+        """Start it anew."""
+        ...
+
+    def cut(self, source: NodeId) -> None:
+        """Let nothing that a node sends arrive any more, and tell nobody."""
+        ...
+
+    def mend(self) -> None:
+        """Let everything through again."""
+        ...
+
     async def until(self, holds: Callable[[], bool]) -> None:
         """Let time pass until something holds; fails when it does not in time."""
         ...
@@ -89,11 +107,11 @@ class SimulatedPair:
         self._hosts: dict[str, Host] = {name: host(self._world, name, drift_ratio=0.0) for name in (AMS, FRA)}
         self._network = Network[Frame](self._world, self._hosts, Weather())
         self.seen = {node: Seen() for node in (AMS, FRA)}
-        for node, peer in ((AMS, FRA), (FRA, AMS)):
-            self._network.plug(node, _Ended(self.seen[node]), (peer,))
+        for node in (AMS, FRA):
+            self._plug(node)
 
     def send(self, source: NodeId, number: int, *, bulk: bool = False) -> None:
-        self._network.send(source, AMS if source == FRA else FRA, numbered(number), bulk=bulk)
+        self._network.send(source, other(source), numbered(number), bulk=bulk)
 
     def drop(self) -> None:
         self._network.weather.break_ratio = 1.0
@@ -104,6 +122,16 @@ class SimulatedPair:
         self._hosts[node].crash()
         self._network.gone(node)
 
+    async def revive(self, node: NodeId) -> None:
+        self._hosts[node].start()
+        self._plug(node)
+
+    def cut(self, source: NodeId) -> None:
+        self._network.cuts.add((source, other(source)))
+
+    def mend(self) -> None:
+        self._network.mend()
+
     async def until(self, holds: Callable[[], bool]) -> None:
         end = self._world.now + PATIENCE_S
         while not holds():
@@ -112,6 +140,9 @@ class SimulatedPair:
 
     async def close(self) -> None:
         """Do nothing: virtual time has no leftovers."""
+
+    def _plug(self, node: NodeId) -> None:
+        self._network.plug(node, _Ended(self.seen[node]), (other(node),))
 
 
 @dataclass
@@ -130,34 +161,96 @@ class _Ended:
         self.seen.link_down(NodeId(peer), refused)
 
 
+class Wire:
+    """The way to one node: hands on what is sent either way, unless a cut holds it up."""
+
+    def __init__(self, node: NodeId) -> None:
+        self._node = node
+        self.flows = {AMS: asyncio.Event(), FRA: asyncio.Event()}
+        """By sender: set while what it sends is let through."""
+        self._pumps: set[asyncio.Task[None]] = set()
+        self._server: asyncio.Server | None = None
+        for flow in self.flows.values():
+            flow.set()
+
+    async def open(self) -> None:
+        """Listen where the topology says, in the node's place."""
+        there = FLEET.node(self._node)
+        self._server = await asyncio.start_server(self._carry, there.host, there.port)
+
+    async def close(self) -> None:
+        assert self._server is not None, "open comes first"
+        self._server.close()
+        for pump in self._pumps:
+            pump.cancel()
+        await asyncio.gather(*self._pumps, return_exceptions=True)
+
+    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there = FLEET.node(self._node)
+        try:
+            onward, away = await asyncio.open_connection(there.host, there.port + BEHIND)
+        except OSError:
+            writer.transport.abort()
+            return
+        for source, ends in ((other(self._node), (reader, away)), (self._node, (onward, writer))):
+            pump = asyncio.ensure_future(self._pump(source, *ends))
+            self._pumps.add(pump)
+            pump.add_done_callback(self._pumps.discard)
+
+    async def _pump(self, source: NodeId, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while some := await reader.read(65_536):
+                await self.flows[source].wait()
+                writer.write(some)
+        except OSError:
+            pass
+        finally:
+            writer.transport.abort()
+
+
 class GrpcPair:
-    """Two servers and their links, on real sockets."""
+    """Two servers and their links, on real sockets, with a wire in between."""
 
     def __init__(self) -> None:
         self.seen = {node: Seen() for node in (AMS, FRA)}
         self._links: dict[NodeId, GrpcLinks] = {}
         self._servers: dict[NodeId, Server] = {}
+        self._wires = {node: Wire(node) for node in (AMS, FRA)}
 
     async def start(self) -> None:
-        for node, peer in ((AMS, FRA), (FRA, AMS)):
-            clock = LoopClock(asyncio.get_running_loop())
-            links = GrpcLinks(FLEET, node, timers=timers("fast"), clock=clock, chance=Random(node))
-            seen = self.seen[node]
-            links.plug(Inbox(seen.message, seen.link_up, seen.link_down))
-            there = FLEET.node(node)
-            server = Server(there.host, there.port, LoopbackPolicy())
-            server.server.add_generic_rpc_handlers((handlers(links),))
-            await server.start([SERVICE])
-            links.follow([peer])
-            self._links[node], self._servers[node] = links, server
+        for node in (AMS, FRA):
+            await self.revive(node)
+
+    async def revive(self, node: NodeId) -> None:
+        clock = LoopClock(asyncio.get_running_loop())
+        links = GrpcLinks(FLEET, node, timers=timers("fast"), clock=clock, chance=Random(node))
+        seen = self.seen[node]
+        links.plug(Inbox(seen.message, seen.link_up, seen.link_down))
+        there = FLEET.node(node)
+        server = Server(there.host, there.port + BEHIND, LoopbackPolicy())
+        server.server.add_generic_rpc_handlers((handlers(links),))
+        await server.start([SERVICE])
+        await self._wires[node].open()
+        links.follow([other(node)])
+        self._links[node], self._servers[node] = links, server
+
+    def cut(self, source: NodeId) -> None:
+        for wire in self._wires.values():
+            wire.flows[source].clear()
+
+    def mend(self) -> None:
+        for wire in self._wires.values():
+            for flow in wire.flows.values():
+                flow.set()
 
     def send(self, source: NodeId, number: int, *, bulk: bool = False) -> None:
-        self._links[source].send(AMS if source == FRA else FRA, numbered(number), bulk=bulk)
+        self._links[source].send(other(source), numbered(number), bulk=bulk)
 
     def drop(self) -> None:
         self._links[AMS].drop(FRA)
 
     async def kill(self, node: NodeId) -> None:
+        await self._wires[node].close()
         links, server = self._links.pop(node), self._servers.pop(node)
         await server.stop(0)
         await links.close()
@@ -215,6 +308,55 @@ async def test_a_peer_whose_process_is_gone_is_told_as_refused(pair: Pair, lost:
     await pair.until(lambda: len(pair.seen[left].changes) > 1)
     assert pair.seen[left].changes == ["up", "gone"]
     pair.send(left, 1)
+
+
+@pytest.mark.parametrize("lost", [AMS, FRA], ids=["the lower id", "the higher id"])
+async def test_a_peer_that_is_back_soon_is_told_down_before_it_is_told_up_again(pair: Pair, lost: NodeId) -> None:
+    left = other(lost)
+    for number in range(1, 51):
+        pair.send(lost, number)
+    await pair.kill(lost)
+    await pair.revive(lost)
+    await pair.until(lambda: len(pair.seen[left].changes) >= 3)
+    for number in range(101, 151):
+        pair.send(lost, number)
+    await pair.until(lambda: pair.seen[left].numbers[-1:] == [150])
+    first, second, third = pair.seen[left].changes
+    assert (first, third) == ("up", "up")
+    assert second in ("down", "gone")
+    before = pair.seen[left].numbers[:-50]
+    assert before == list(range(1, len(before) + 1)), "nothing of the old life comes after the new one began"
+
+
+@pytest.mark.parametrize("source", [AMS, FRA], ids=["from who opened the stream", "from who was called"])
+async def test_what_a_cut_holds_up_comes_late_and_whole_or_the_stream_breaks(pair: Pair, source: NodeId) -> None:
+    target, seen = other(source), pair.seen[other(source)]
+    for number in range(1, 11):
+        pair.send(source, number)
+    await pair.until(lambda: len(seen.numbers) == 10)
+    pair.cut(source)
+    for number in range(11, 21):
+        pair.send(source, number)
+        pair.send(target, number)
+    await pair.until(lambda: len(pair.seen[source].numbers) == 10)
+    assert seen.numbers == list(range(1, 11))
+    pair.mend()
+    last = 20
+
+    def sent_on() -> bool:
+        nonlocal last
+        last += 1
+        pair.send(source, last)
+        return seen.numbers[-1] > 20
+
+    await pair.until(sent_on)
+    held_up = [number for number in seen.numbers if 10 < number <= 20]
+    if seen.changes == ["up"]:
+        assert seen.numbers == list(range(1, len(seen.numbers) + 1)), "a stream that goes on has no gap"
+    else:
+        assert seen.changes == ["up", "down", "up"]
+        assert held_up == list(range(11, 11 + len(held_up)))
+    assert seen.numbers == sorted(set(seen.numbers))
 
 
 @pytest.mark.parametrize("hearer", [AMS, FRA], ids=["who opened the stream", "who was called"])
