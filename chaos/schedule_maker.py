@@ -1,49 +1,73 @@
-"""Makes schedules: the seed decides what goes wrong, and when."""
+"""Makes schedules: the seed decides on which fleet, what goes wrong, and when.
 
-from collections.abc import Sequence
+Single faults are survived easily; what finds bugs is trouble that meets trouble. So a schedule is a handful of plots,
+each a few faults that belong together: a second fault while the first is being dealt with, one after the other at the
+edge of what is noticed, an operator's order in the middle of it.
+"""
 
-from chaos.schedule import Crash, Cut, Fault, Freeze, LoseDc, Schedule, StoreAway, Timed
+from collections.abc import Iterator
+
+from chaos.plots import PLOTS
+from chaos.scene import Scene, weighted
+from chaos.schedule import Schedule, Timed
 from chaos.setting import Setting, topology_of
-from core.names import DcId
 from core.ports import Rng
-from core.topology import Topology
+from core.timers import timers
 
-FIRST_S = 4.0
+FIRST_S = 5.0
 """Nothing goes wrong before the fleet had time to come up."""
+TROUBLE_S = 45.0
+SETTLE_S = 30.0
+"""The stated time within which a fleet is whole again once everything has healed."""
+QUIET_S = 5.0
+"""No plot begins so shortly before everything heals."""
+PLOTS_MIN, PLOTS_MAX = 2, 4
+OPERATIONS = 1_100
+"""Of all people together while there is trouble, if nothing keeps them waiting."""
+SHAPES: tuple[tuple[float, tuple[int, ...]], ...] = (
+    (0.34, (3,)),
+    (0.22, (4,)),
+    (0.08, (5,)),
+    (0.04, (6,)),
+    (0.10, (2, 2)),
+    (0.13, (3, 2)),
+    (0.09, (3, 3)),
+)
+"""How often fleets have which data centers, by geography."""
 
 
-def generated(seed: int, chance: Rng, setting: Setting, *, faults: int, trouble_s: float, settle_s: float) -> Schedule:
-    """Make a schedule: weighted towards faults that begin while another one lasts, or just ended."""
-    topology = topology_of(setting)
-    times: list[float] = []
-    for _ in range(faults):
-        near = times and chance.random() < 0.6
-        start = times[int(chance.random() * len(times))] + chance.random() * 2.5 if near else FIRST_S
-        times.append(start if near else FIRST_S + chance.random() * (trouble_s - FIRST_S - 2.0))
-    timed = tuple(Timed(round(at_s, 3), _fault(chance, topology)) for at_s in sorted(times) if at_s < trouble_s)
-    return Schedule(seed, setting, timed, trouble_s, settle_s)
+def generated(seed: int, chance: Rng) -> Schedule:
+    """Make the schedule of a seed."""
+    setting = setting_by(chance)
+    scene = Scene(chance, topology_of(setting), timers(setting.profile))
+    plots = PLOTS_MIN + int(chance.random() * (PLOTS_MAX - PLOTS_MIN + 1))
+    faults = [timed for _ in range(plots) for timed in _plot(scene)]
+    timed = tuple(
+        Timed(round(one.at_s, 3), one.fault)
+        for one in sorted(faults, key=lambda one: one.at_s)
+        if one.at_s < TROUBLE_S - QUIET_S / 2
+    )
+    return Schedule(seed, setting, timed, TROUBLE_S, SETTLE_S)
 
 
-def _fault(chance: Rng, topology: Topology) -> Fault:
-    nodes = [str(node.id) for node in topology.nodes]
-    planes = [str(plane.id) for plane in topology.control_planes]
-    lasts_s = round(0.2 + 6.0 * chance.random() ** 2, 3)
-    draw = chance.random()
-    if draw < 0.30:
-        return Crash(_pick(chance, nodes), lasts_s)
-    if draw < 0.45:
-        return Freeze(_pick(chance, nodes), lasts_s)
-    if draw < 0.60:
-        dcs = [dc.id for dc in topology.data_centers]
-        return LoseDc(DcId(_pick(chance, dcs)), lasts_s, chance.random() < 0.4)
-    if draw < 0.80:
-        a = _pick(chance, nodes)
-        b = _pick(chance, [name for name in nodes + planes if name != a])
-        return Cut(a, b, lasts_s, chance.random() < 0.6)
-    if draw < 0.94:
-        return Crash(_pick(chance, planes), lasts_s)
-    return StoreAway(lasts_s)
+def setting_by(chance: Rng) -> Setting:
+    """Choose a fleet, how busy its people are, and the weather."""
+    data_centers = weighted(chance, SHAPES)
+    total = sum(data_centers)
+    shards = 4 if len(data_centers) == 1 else 3
+    people = (shards + 1) * len(data_centers)
+    stormy = chance.random() < 0.4
+    return Setting(
+        data_centers=data_centers,
+        nodes_per_dc=2 if total <= 4 and chance.random() < 0.2 else 1,
+        control_planes=5 if total >= 5 and chance.random() < 0.5 else 3,
+        shards=shards,
+        profile="default",
+        pause_s=round(people * TROUBLE_S / OPERATIONS, 3),
+        break_ratio=0.0005 if stormy else 0.0,
+        lost_call_ratio=0.02 if stormy else 0.0,
+    )
 
 
-def _pick(chance: Rng, names: Sequence[str]) -> str:
-    return names[int(chance.random() * len(names))]
+def _plot(scene: Scene) -> Iterator[Timed]:
+    yield from weighted(scene.chance, PLOTS)(scene, scene.between(FIRST_S, TROUBLE_S - QUIET_S))
