@@ -156,7 +156,7 @@ def drill(seed: int) -> Drill:
 
 
 @pytest.mark.parametrize("noticed", [True, False], ids=["noticed by the store", "noticed by the leader alone"])
-@pytest.mark.parametrize("seed", range(1, 4), ids=lambda seed: f"seed-{seed}")
+@pytest.mark.parametrize("seed", range(1, 3), ids=lambda seed: f"seed-{seed}")
 def test_leaders_that_lived_through_it_write_nothing_until_it_is_adopted(seed: int, noticed: bool) -> None:
     made = drill(seed)
     backup = made.fleet.vault.backup()
@@ -180,7 +180,7 @@ def test_leaders_that_lived_through_it_write_nothing_until_it_is_adopted(seed: i
 
 
 @pytest.mark.parametrize("noticed", [True, False], ids=["noticed by the store", "noticed by the leader alone"])
-@pytest.mark.parametrize("seed", range(11, 14), ids=lambda seed: f"seed-{seed}")
+@pytest.mark.parametrize("seed", range(11, 13), ids=lambda seed: f"seed-{seed}")
 def test_leaders_that_start_on_it_write_nothing_until_it_is_adopted(seed: int, noticed: bool) -> None:
     made = drill(seed)
     backup = made.fleet.vault.backup()
@@ -193,10 +193,13 @@ def test_leaders_that_start_on_it_write_nothing_until_it_is_adopted(seed: int, n
     before = made.written()
     for control_plane in made.fleet.planes:
         made.fleet.restart(control_plane)
+    dead = next(iter(made.fleet.nodes))
+    made.fleet.crash(dead)  # A verdict is to be given at once; what the copies hold must be looked at before.
+    made.run(SEEN_S)
+    assert made.written() == before
+    made.fleet.restart(dead)
     if noticed:
         made.trouble(SEEN_S)
-    else:
-        made.run(SEEN_S)  # A node that dies now may take the only word of what is missing with it.
     assert made.written() == before
     made.operates = True
     made.run(SEEN_S)
@@ -207,7 +210,7 @@ def test_leaders_that_start_on_it_write_nothing_until_it_is_adopted(seed: int, n
     made.verify()
 
 
-@pytest.mark.parametrize("seed", range(21, 24), ids=lambda seed: f"seed-{seed}")
+@pytest.mark.parametrize("seed", range(21, 23), ids=lambda seed: f"seed-{seed}")
 def test_a_data_center_that_is_away_keeps_its_shards_frozen_and_nothing_else(seed: int) -> None:
     made = drill(seed)
     backup = made.fleet.vault.backup()
