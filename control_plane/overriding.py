@@ -36,7 +36,10 @@ def judged(base: Assignment, office: Office) -> OverridePlan:
         RefusedBySafetyError: it is not to be done now; every reason is a violation.
     """
     dc = dc_of(base.primary.node)
-    wrong = [] if base.solo else ["the shard has a second copy in sync: `twinhold shard promote` lets it take over"]
+    barred = office.barred(base.shard)
+    wrong = [barred] if barred else []
+    if not base.solo:
+        wrong.append("the shard has a second copy in sync: `twinhold shard promote` lets it take over")
     if dc not in office.shelf.lost_dcs():
         wrong.append(f"{dc} is not held lost: `twinhold dc evacuate {dc}` declares it so")
     wrong += islice(_signs_of_life(dc, office), LINES_MAX)

@@ -22,7 +22,6 @@ from core.names import DcId, ShardId, TenantName, dc_of
 from core.sharding import home_shard
 from core.timers import timers
 from core.topology import Topology
-from nodes.apps.wire import entry_of
 from nodes.memory_journal import MemoryDisk
 from tests.fleets import small_fleet
 
@@ -297,14 +296,14 @@ class OverrideFleet:
 
 
 def _kept(disks: Iterator[MemoryDisk]) -> Iterator[bytes]:
-    """Read everything that the lost data center's disks still hold, quarantined or not followed up yet."""
+    """Read all that the lost data center's disks hold, quarantined or not followed up yet, torn records too."""
     for disk in disks:
         for _, records in disk.orphans:
-            yield from (event for record in records for event in entry_of(record.body).events)
+            yield from (record.body for record in records)
         for _, _, parts_ in disk.orphan_snapshots:
             yield from parts_
         for shelf in (*disk.shelves.values(), *(one for found in disk.asides.values() for one in found)):
-            yield from (event for record in shelf.records for event in entry_of(record.body).events)
+            yield from (record.body for record in shelf.records)
             if shelf.snapshot is not None:
                 yield from shelf.snapshot[1]
 
