@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from control_plane.books import AdoptionBook
 from control_plane.views import Asked, CopyView, OperationView, OverridePlan, Quarantined, Role, Started, Statement
 from core.assignments import Assignment, Copy, Fence
 from core.errors import ConflictError, RefusedBySafetyError, TwinholdError
@@ -240,6 +241,16 @@ def test_a_data_center_that_is_not_held_lost_is_refused(world: PocketWorld) -> N
 def test_a_shard_with_a_second_copy_is_refused(world: PocketWorld) -> None:
     pair = next(a for a in world.known.values() if a.standby is not None)
     assert "a second copy in sync" in refusals(world, pair.shard)
+
+
+def test_a_shard_that_was_not_rebuilt_after_a_restore_is_refused(world: PocketWorld) -> None:
+    declared(world)
+    base, leader = victim(world), world.leader()
+    assert leader is not None
+    office = world.drivers[leader].office()
+    assert office is not None
+    office.shelf.seen(office.shelf.next(AdoptionBook(1, "users/ada", "a restore", "r", 2, 79, (base.shard,))))
+    assert "was not rebuilt when the store was adopted" in refusals(world, base.shard)
 
 
 def test_nobody_to_take_over_is_refused(world: PocketWorld) -> None:
