@@ -107,6 +107,13 @@ def held_down(dc: DcId, homecomings: Iterable[Homecoming], now_ms: int) -> Breac
     return None
 
 
+def beside(base: Assignment, target: NodeId) -> Breach | None:
+    """Judge where a second copy is wanted: in another data center than the first."""
+    if dc_of(target) != dc_of(base.primary.node):
+        return None
+    return Breach(FleetLaw.TWO_DATA_CENTERS, f"{said(base)}: a second copy is wanted on {target}")
+
+
 def wrote(term: int, *, highest: int, raised: bool, leaders: Sequence[ControlPlaneId]) -> Breach | None:
     """Judge a write that the store took in (C7).
 

@@ -95,6 +95,7 @@ def _judged(fleet: SimFleet) -> list[Breach]:
     broken = [Breach(finding.law, str(finding), _shown_at_s(finding, fleet.lines)) for finding in judgement.findings]
     if judgement.verdict is Verdict.UNDECIDED:
         broken.append(Breach(FleetLaw.DECIDED, "an audit read is missing"))
+    broken += [Breach(FleetLaw.ROUTE, what, at_s) for user in fleet.users for at_s, what in user.detours]
     undocumented = {name for user in fleet.users for name in user.errors} - DOCUMENTED
     return broken + [Breach(FleetLaw.ERRORS, f"a client was told {name}") for name in sorted(undocumented)]
 

@@ -55,6 +55,10 @@ class User:
     operations: int = 0
     errors: set[str] = field(default_factory=set)
     """Names of the error classes that ended an operation."""
+    detours: list[tuple[float, str]] = field(default_factory=list)
+    """When and how an operation turned to an older epoch than one it had turned to before."""
+    _route: tuple[str, int] = ("", 0)
+    """The operation under way, and the epoch that its last attempt went by."""
     _patience: Patience = field(init=False)
     _budget: RetryBudget = field(default_factory=lambda: RetryBudget(per_s=1000.0, burst=100.0))
     _target: Target | None = None
@@ -188,6 +192,14 @@ class User:
         )
         Running(call, how, self._patience, self._running, done).start(self._target)
 
+    def turn_to(self, send: Send) -> None:
+        """Note by which epoch an attempt goes."""
+        request_id, epoch = self._route
+        if request_id == send.request_id and send.epoch < epoch:
+            what = f"{send.request_id} turned to {send.node} by epoch {send.epoch} after {epoch}"
+            self.detours.append((self.host.world.now, what))
+        self._route = (send.request_id, send.epoch)
+
     def _told(self, answer: object) -> Outcome:
         if not isinstance(answer, TwinholdError):
             return "ok"
@@ -240,6 +252,7 @@ class _Attempt(Generic[Got]):
     def begin(self) -> Callable[[], None]:
         """Set out; returns how to abandon it."""
         user, send = self._user, self._send
+        user.turn_to(send)
         user.network.call(user.host.name, send.node, self._there, self._came, deadline_s=send.wait_s)
         return self._abandon
 

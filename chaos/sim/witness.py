@@ -17,9 +17,10 @@ from chaos.sim.time import World
 from control_plane.books import Book, Evacuation, Homecoming, OperationBook, Resume, book_of
 from control_plane.driver import ControlPlaneDriver
 from control_plane.ports import FLEET, Adoption, Doc, Partition, Row
+from control_plane.views import Order, TransferOrder
 from core.assignments import Add, Assignment, Cancel, Copy, Evict, Fence, Override, Promote, Swap, Switchover
 from core.fleet_map import FleetMap, Revision
-from core.names import ControlPlaneId, GeographyId, NodeId, ShardId
+from core.names import ControlPlaneId, GeographyId, NodeId, ShardId, dc_of
 from core.timers import Timers
 from core.topology import Topology
 from nodes.apps.wire import entry_of
@@ -245,6 +246,18 @@ class Witness:
     def proposal_unknown(self) -> None:
         """Note that a primary was not told what became of its proposal."""
         self._mark(Mark.PROPOSAL_UNKNOWN)
+
+    def ordered(self, leader: ControlPlaneId, orders: Sequence[TransferOrder], now_ms: int) -> None:
+        """Note what a leader wants of a primary, taken or not; ``now_ms`` is its wall time."""
+        for order in orders:
+            base = self._shard(order.shard).newest
+            if base is None or base.fence != order.base:
+                continue
+            if order.target is not None:
+                self._found(plane_laws.beside(base, order.target))
+            if order.order is Order.SWITCHOVER and base.standby is not None and not self._by_hand(order.shard):
+                dc = dc_of(base.standby.node)
+                self._found(plane_laws.held_down(dc, self._welcomes(leader), now_ms))
 
     def complained(self, node: NodeId, shard: ShardId, complaint: str) -> None:
         """Note that a copy reported itself."""
@@ -537,6 +550,18 @@ class Witness:
         self._found(plane_laws.moved(base, filed, complained=complained, ordered=by_order, now_s=now))
         if complained and not any(one.names(base.primary.node) for one in filed):
             self._mark(Mark.RELIEVED)
+
+    def _by_hand(self, shard: ShardId) -> bool:
+        """Say whether a person has asked for new roles of a shard."""
+        books = self._books.values()
+        return any(isinstance(b, OperationBook) and b.shard == shard and not b.ended_ms for b in books)
+
+    def _welcomes(self, leader: ControlPlaneId) -> list[Homecoming]:
+        """List what came back, as far as a leader has been told that the store knows."""
+        driver = self._sights.planes().get(leader)
+        office = None if driver is None else driver.office()
+        known = [] if office is None else office.shelf.all(Homecoming)
+        return [book for book in self.homecomings if book in known]
 
     def _file(self, doc: Doc) -> None:
         book = book_of(doc)

@@ -106,6 +106,11 @@ def test_no_primary_is_planned_before_a_hold_down_ends() -> None:
     assert plane_laws.held_down(AMS, books, 0) is None
 
 
+def test_no_second_copy_is_wanted_beside_the_first() -> None:
+    assert law(plane_laws.beside(BASE, NodeId("fra1-c2"))) is FleetLaw.TWO_DATA_CENTERS
+    assert plane_laws.beside(BASE, NodeId("ams1-c2")) is None
+
+
 def test_only_the_leader_of_the_highest_term_writes() -> None:
     one, two = ControlPlaneId("fra1-cp"), ControlPlaneId("ams1-cp")
     assert plane_laws.wrote(3, highest=3, raised=True, leaders=[one]) is None
