@@ -139,8 +139,15 @@ def given_up(plan: OverridePlan) -> str:
     seen = f"{lost} last reported entry {plan.primary_last_lsn} at {moment(plan.primary_heard_at_ms)}"
     return (
         f"shard {plan.base.shard}: {stale.node} takes over with the {stale.last_lsn} entries that it has, and "
-        f"ACKNOWLEDGED WRITES FROM LSN {plan.lossy_from_lsn} ON MAY BE LOST; {seen}"
+        f"ACKNOWLEDGED WRITES FROM LSN {plan.lossy_from_lsn} ON MAY BE LOST; {seen}{holding_more(plan)}"
     )
+
+
+def holding_more(plan: OverridePlan) -> str:
+    """Name the copies that hold more than the one that takes over, and what keeps them from it."""
+    best = (plan.stale.last_incarnation, plan.stale.last_epoch, plan.stale.last_lsn)
+    more = [copy for copy in plan.others if (copy.last_incarnation, copy.last_epoch, copy.last_lsn) > best]
+    return "".join(f"; {copy.node} HOLDS MORE, but {copy.unfit}" for copy in more if copy.unfit)
 
 
 def copy_row(copy: StaleCopy, does: str) -> tuple[str | int | float, ...]:

@@ -255,7 +255,7 @@ class Leader(
         if base.HasField("standby"):
             raise RefusedBySafetyError("shard 2 has a second copy", violations=["ams1-c1 answers fra1-cp"])
         stale = shard_service_pb2.StaleCopy(node="ams1-c1", copy_id="b.1", last_lsn=12, commit_lsn=10, last_epoch=6)
-        other = shard_service_pb2.StaleCopy(node="waw1-c1", copy_id="c.1", last_lsn=3, unfit="it is not heard")
+        other = shard_service_pb2.StaleCopy(node="waw1-c1", last_lsn=3, last_epoch=7, unfit="it is not heard")
         plan = shard_service_pb2.OverridePlan(
             base=base, stale=stale, lossy_from_lsn=11, primary_last_lsn=40, others=[other], evidence=["fra1 is gone"]
         )

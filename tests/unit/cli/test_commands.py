@@ -240,13 +240,14 @@ def test_an_override_is_planned_typed_again_and_stated_by_somebody(twinhold: Twi
     assert planned.code == Exit.CHANGES_PENDING
     assert "it is not heard" in planned.out
     assert "ACKNOWLEDGED WRITES FROM LSN 11 ON MAY BE LOST; fra1-c1 last reported entry 40" in planned.err
+    assert "waw1-c1 HOLDS MORE, but it is not heard" in planned.err
     assert twinhold("shard", "override", "2", "--plan", "-o", "json").json() == message_json(
         OverridePlan(
             base=fleet.shards[2].assignment,
             stale=StaleCopy(node="ams1-c1", copy_id="b.1", last_lsn=12, commit_lsn=10, last_epoch=6),
             lossy_from_lsn=11,
             primary_last_lsn=40,
-            others=[StaleCopy(node="waw1-c1", copy_id="c.1", last_lsn=3, unfit="it is not heard")],
+            others=[StaleCopy(node="waw1-c1", last_lsn=3, last_epoch=7, unfit="it is not heard")],
             evidence=["fra1 is gone"],
         )
     )
