@@ -56,8 +56,10 @@ class Chain:
 
     def held_by(self, shelf: Shelf | None, copy: Copy, lsn: int) -> bool:
         """Say whether a copy's disk holds everything up to ``lsn``, as it was told to clients."""
+        if not lsn:
+            return True
         if shelf is None or shelf.meta is None or shelf.meta.copy_id != copy.copy_id or shelf.tip.lsn < lsn:
-            return lsn == 0
+            return False
         if lsn < shelf.floor.lsn or lsn > len(self.hashes) or not self.hashes[lsn - 1]:
             return True
         held = shelf.floor.hash if lsn == shelf.floor.lsn else shelf.records[shelf.index(lsn) - 1].hash

@@ -82,6 +82,11 @@ def test_a_disk_holds_what_clients_were_told_or_not(held: Shelf | None, holds: b
     assert chain.held_by(held, B, 4) is holds
 
 
+def test_nothing_is_asked_of_anybody_before_clients_were_told_anything() -> None:
+    assert Chain().held_by(None, B, 0)
+    assert Chain().held_by(shelf(B, 2), B, 0)
+
+
 def test_what_an_override_gave_up_is_asked_for_no_more() -> None:
     chain = Chain()
     chain.grow(shelf(A, 5), 5)
