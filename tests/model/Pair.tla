@@ -15,7 +15,7 @@ VARIABLES rec,     \* the store: the records of all epochs, the last in force; a
           cp,      \* what each copy holds; a journal entry is <<generation, request id>>
           appends, \* journals sent: every prefix of each of them is an Append that may arrive
           acks,    \* acknowledgements sent
-          lease,   \* grants not yet waited out, each of an epoch
+          lease,   \* grants of a copy to its primary, until the grantor has waited them out
           shown,   \* what clients were told: entries with their place, the generation that told, whom it waited for
           left     \* restarts still to come
 vars == <<rec, asked, cp, appends, acks, lease, shown, left>>
@@ -50,7 +50,7 @@ Counts(gen, p) == \* whether an ack that came belongs to the present generation
     \/ Bug = "acks counted across boots" /\ Epoch(gen) = Epoch(cp[p].gen)
 Acked(p, c) == Max({-1} \cup {a.n : a \in {a \in acks : a.by = c /\ Counts(a.gen, p)}})
 Committed(p) == Min({Len(cp[p].log)} \cup {Acked(p, c) : c \in Needed(p)})
-Leased(p, c) == \E l \in lease : l.to = p /\ l.by = c /\ l.epoch <= Epoch(cp[p].gen)
+Leased(p, c) == [to |-> p, by |-> c] \in lease
 Admits(p) == cp[p].role = "primary" /\ (cp[p].intent.to # Drain \/ Bug = "switchover without drain")
 Reads(p) == \* a read is answered now, from all of the journal
     /\ Admits(p) \/ (Bug = "restarted primary reads before its tail is acked" /\ cp[p].role = "restarted")
@@ -103,9 +103,7 @@ Follow(c, gen, role, log) ==
     /\ cp' = [cp EXCEPT ![c] = [gen |-> Max({@.gen, gen}), role |-> role, log |-> log, synced |-> Len(log),
                               intent |-> None]]
     /\ acks' = acks \cup {[by |-> c, gen |-> gen, n |-> Len(log)]}
-    /\ LET to == rec[Epoch(gen)].prim IN \* an older grant that still holds is worth as much
-       lease' = IF \E l \in lease : l.to = to /\ l.by = c THEN lease
-                ELSE lease \cup {[to |-> to, by |-> c, epoch |-> Epoch(gen)]}
+    /\ lease' = lease \cup {[to |-> rec[Epoch(gen)].prim, by |-> c]}
     /\ UNCHANGED <<rec, asked, appends, shown, left>>
 Receive(c) == \E m \in appends : LET own == cp[c].log
                                      same == Epoch(m.gen) = Epoch(cp[c].gen)
@@ -174,18 +172,13 @@ Init == \E standby \in {{}, {2}} : LET members == {1} \cup standby IN \* SYNC or
                                intent |-> None, role |-> CASE c = 1 -> "primary" [] c \in standby -> "standby"
                                                               [] OTHER -> "out"]]
     /\ appends = {[by |-> 1, gen |-> Gen(1, 0), log |-> <<>>]}
-    /\ lease = {[to |-> 1, by |-> c, epoch |-> 1] : c \in standby}
+    /\ lease = {[to |-> 1, by |-> c] : c \in standby}
     /\ asked = {} /\ acks = {} /\ shown = {} /\ left = Crashes
 Next == Take \/ Promote \/ \E c \in Copies : \/ Evict(c) \/ Cancel(c) \/ Learn(c) \/ Write(c) \/ Answer(c) \/ Receive(c)
                                              \/ Attach(c) \/ Intend(c) \/ Ask(c) \/ Restart(c) \/ Serve(c)
                                              \/ Mistake(c)
 Spec == Init /\ [][Next]_vars
 
-View == \* without what can have no more effect while nobody makes a mistake: states that differ in nothing else are one
-    <<rec, asked, lease, shown, left, IF left > 0 THEN cp ELSE [c \in Copies |-> [cp[c] EXCEPT !.synced = 0]],
-      {m \in appends : \E c \in Copies \ {m.by} : cp[c].gen <= m.gen},
-      {a \in acks : /\ \E p \in Copies : cp[p].gen = a.gen
-                    /\ \A b \in acks : b.by = a.by /\ b.gen = a.gen => b.n <= a.n}>>
 (* The laws. *)
 I4_Joint == \A p \in Copies : Joining(p) # {} => \A x \in {x \in shown : x.gen = cp[p].gen} :
     \A c \in Sync(p) \cup (IF x.at > cp[p].intent.n THEN Joining(p) ELSE {}) : Holds(c, x)

@@ -42,7 +42,7 @@ class Configuration:
         """Write it as TLC reads it."""
         lines = [
             "SPECIFICATION Spec",
-            *(["VIEW View"] if self.bug == SOUND else []),
+            "VIEW View",
             "CONSTANTS",
             "  Nobody = Nobody",
             "  Drain = Drain",
@@ -63,7 +63,12 @@ def _mutant(
 
 SMALL = Configuration(epochs=3, writes=1, crashes=0)
 """For every run of the tests."""
-LARGE = (Configuration(epochs=3, writes=1, crashes=1),)
+LARGE = (
+    Configuration(epochs=3, writes=1, crashes=1),
+    Configuration(epochs=2, writes=2, crashes=1),
+    Configuration(epochs=3, writes=2, crashes=0),
+    Configuration(epochs=4, writes=1, crashes=0),
+)
 """For ``make prove-model``."""
 MUTANTS = (
     _mutant("ack before CAS", "I3_NoSoloAckBeforeCas", epochs=2),
