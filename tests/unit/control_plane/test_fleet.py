@@ -270,6 +270,16 @@ def test_a_primary_that_cannot_serve_is_relieved_on_its_own_report(world: Pocket
     assert "evacuation.recorded" not in world.types()
 
 
+def test_a_node_that_comes_back_at_once_on_an_empty_disk_leads_nothing_more(world: PocketWorld) -> None:
+    node = next(iter(world.known.values())).primary.node
+    led = [record.shard for record in world.known.values() if record.primary.node == node]
+    world.nodes[node].disk = "another"
+    world.nodes[node].process_id += 1
+    until(world, lambda: all(world.known[shard].primary.node != node for shard in led), within_s=3.0)
+    assert "evacuation.recorded" not in world.types()
+    until(world, lambda: not any(record.solo for record in world.known.values()), within_s=10.0)
+
+
 def test_an_operators_evacuation_needs_no_verdict_and_is_not_counted_by_the_brake(world: PocketWorld) -> None:
     found: list[Started | TwinholdError] = []
     world.lead().evacuate(WAW, validate_only=False, asked=ASKED, done=found.append)
