@@ -30,6 +30,8 @@ from core.errors import ConflictError, RefusedBySafetyError, TwinholdError, Unav
 from core.names import NodeId, ShardId
 
 PlanDone = Callable[[AdoptionPlan | TwinholdError], None]
+SHARDS_PER_TURN = 128
+"""Rebuilt at a time: some 5 ms."""
 BRAKE = "the store was restored: which evacuations it has forgotten is not known"
 
 
@@ -58,7 +60,10 @@ class Restoration:
                 self.store.read(None, partial(read, answer.incarnation))
 
         def read(incarnation: int, answer: ReadAnswer) -> None:
-            done(_unread(answer) if isinstance(answer, Unknown) else self._plan(incarnation, answer))
+            if isinstance(answer, Unknown):
+                done(_unread(answer))
+            else:
+                self._judge(answer, lambda found: done(self._plan(incarnation, answer, found)))
 
         self.store.identity(identified)
 
@@ -75,6 +80,8 @@ class Restoration:
         def planned(plan: AdoptionPlan | TwinholdError) -> None:
             if isinstance(plan, TwinholdError):
                 self._end(done, plan)
+            elif self.office.over:
+                self._end(done, UnavailableError("this control plane does not lead any more", retry_after_s=0.2))
             elif self._done_before(asked) or not (plan.rebuilt or plan.unclear):
                 self._end(done, replace(plan, rebuilt=()))
             elif plan.obstacles:
@@ -87,11 +94,11 @@ class Restoration:
 
         self.plan(planned)
 
-    def _plan(self, incarnation: int, contents: Mapping[Partition, PartitionState]) -> AdoptionPlan:
+    def _plan(
+        self, incarnation: int, contents: Mapping[Partition, PartitionState], found: Sequence[Rebuilt | Unclear]
+    ) -> AdoptionPlan:
         office, now = self.office, self.office.clock.now()
-        stored = {record.shard: record for state in contents.values() for record in state.assignments}
-        heard = [node.id for node in office.topology.nodes if office.roster.fresh(node.id, now)]
-        found = self._judge(stored, heard)
+        stored, heard = _records(contents), self._heard()
         fleet = contents.get(FLEET, PartitionState(0, (), ()))
         plan = AdoptionPlan(
             incarnation=incarnation,
@@ -113,31 +120,49 @@ class Restoration:
             return True
         return any(shard not in stored or stored[shard].fence < fence for shard, fence in self.seen.items())
 
-    def _judge(self, stored: Mapping[ShardId, Assignment], heard: Sequence[NodeId]) -> list[Rebuilt | Unclear]:
-        office, claims = self.office, self._claims(heard)
-        if office.frozen:
-            known = {record.shard for record in office.catalog.all()}
-            shards = sorted({*stored, *claims, *known})
-        else:
-            shards = sorted(office.shelf.frozen_shards())
-        return [
-            rebuilt(
-                shard,
-                claims.get(shard, ()),
-                stored=stored.get(shard),
-                known=office.catalog.get(shard),
-                heard=frozenset(heard),
-            )
-            for shard in shards
-        ]
+    def _judge(
+        self, contents: Mapping[Partition, PartitionState], done: Callable[[Sequence[Rebuilt | Unclear]], None]
+    ) -> None:
+        """Rebuild shard by shard, some in each turn: a full fleet has more than a leader may stand still for."""
+        stored, holders, clock = _records(contents), self._holders(), self.office.clock
+        shards, found = self._in_question({*stored, *holders}), list[Rebuilt | Unclear]()
 
-    def _claims(self, heard: Sequence[NodeId]) -> Mapping[ShardId, list[Claim]]:
-        claims: dict[ShardId, list[Claim]] = {}
-        for node in heard:
-            for view in self.office.roster.nodes[node].copies.values():
-                claim = Claim(Copy(node, view.copy_id), view.fence, view.decided, view.learner)
-                claims.setdefault(view.shard, []).append(claim)
-        return claims
+        def some() -> None:
+            heard = frozenset(self._heard())
+            for shard in shards[len(found) : len(found) + SHARDS_PER_TURN]:
+                found.append(self._rebuilt(shard, stored.get(shard), holders.get(shard, ()), heard))
+            if len(found) < len(shards):
+                clock.call_at(clock.now(), some)
+            else:
+                done(found)
+
+        some()
+
+    def _in_question(self, shards: Iterable[ShardId]) -> list[ShardId]:
+        """List the shards whose records are to be rebuilt: all, or those that were not the last time."""
+        if self.office.frozen:
+            return sorted({*shards, *(record.shard for record in self.office.catalog.all())})
+        return sorted(self.office.shelf.frozen_shards())
+
+    def _rebuilt(
+        self, shard: ShardId, stored: Assignment | None, holders: Sequence[NodeId], heard: frozenset[NodeId]
+    ) -> Rebuilt | Unclear:
+        office = self.office
+        views = [(node, office.roster.copy(node, shard)) for node in holders if node in heard]
+        claims = [Claim(Copy(n, v.copy_id), v.fence, v.decided, v.learner) for n, v in views if v is not None]
+        return rebuilt(shard, claims, stored=stored, known=office.catalog.get(shard), heard=heard)
+
+    def _heard(self) -> list[NodeId]:
+        now, roster = self.office.clock.now(), self.office.roster
+        return [node.id for node in self.office.topology.nodes if roster.fresh(node.id, now)]
+
+    def _holders(self) -> Mapping[ShardId, list[NodeId]]:
+        """Tabulate which nodes report a copy of which shard."""
+        holders: dict[ShardId, list[NodeId]] = {}
+        for presence in self.office.roster.nodes.values():
+            for shard in presence.copies:
+                holders.setdefault(shard, []).append(presence.node)
+        return holders
 
     def _incarnations(self, heard: Sequence[NodeId]) -> Iterable[int]:
         """List the store's incarnations under which maps were published, as far as anybody heard shows."""
@@ -184,10 +209,11 @@ class Restoration:
         if isinstance(answer, StaleTerm):
             self.deposed(answer.term)
             self._end(done, UnavailableError(f"term {answer.term} has begun: ask its leader", retry_after_s=0.2))
-        elif isinstance(answer, Unknown):
+        elif isinstance(answer, Unknown) or self.office.over:
             # Whoever leads next reads everything anew, and so finds out; this leader's knowledge may be of the past.
             self.deposed(self.office.term + 1)
-            self._end(done, UnknownOutcomeError(f"{answer.cause}: see `twinhold store status`, then ask again"))
+            cause = answer.cause if isinstance(answer, Unknown) else "this control plane does not lead any more"
+            self._end(done, UnknownOutcomeError(f"{cause}: see `twinhold store status`, then ask again"))
         elif answer == (Applied(),):
             self._in_force(adoption, plan, asked)
             self._end(done, plan)
@@ -213,6 +239,10 @@ class Restoration:
     def _end(self, done: PlanDone, answer: AdoptionPlan | TwinholdError) -> None:
         self._busy = False
         done(answer)
+
+
+def _records(contents: Mapping[Partition, PartitionState]) -> Mapping[ShardId, Assignment]:
+    return {record.shard: record for state in contents.values() for record in state.assignments}
 
 
 def _unread(answer: Unknown) -> UnavailableError:

@@ -274,3 +274,23 @@ def test_a_retry_finds_the_adoption_that_the_first_attempt_did(world: PocketWorl
     assert again.rebuilt == ()
     assert records(world) == before
     assert world.revision != NO_REVISION
+
+
+def test_an_adoption_of_which_the_answer_is_lost_is_found_by_the_next_leader(world: PocketWorld) -> None:
+    backup = lost_time(world)
+    held = dict(world.known)
+    world.vault.restore(backup, noticed=False)
+    until(world, lambda: frozen(world), within_s=NOTICED_S)
+    until(world, lambda: not planned(world).obstacles, within_s=8.0)
+    found: list[AdoptionPlan | TwinholdError] = []
+    world.lead().adopt_store(ASKED, found.append)
+    while world.vault.incarnation == 1:
+        world.run(0.001)
+    world.crash_control_plane(FRA_CP)
+    assert found == []
+    until(world, lambda: world.leader() not in (None, "fra1-cp"), within_s=5.0)
+    world.run(NOTICED_S)
+    assert not frozen(world)
+    assert {s: a.in_sync for s, a in world.known.items()} == {s: a.in_sync for s, a in held.items()}
+    assert all(world.known[shard].incarnation > held[shard].incarnation for shard in held)
+    switch(world, ShardId(0))
