@@ -10,11 +10,12 @@ from chaos.sim.network import Pair, Weather
 from chaos.sim.node import Parts, SimNode
 from chaos.sim.operator import Operator
 from chaos.sim.plane import SimPlane
+from chaos.sim.seen import Sights
 from chaos.sim.store import StoreWeather
 from chaos.sim.time import Host, World, host
 from chaos.sim.user import User
 from chaos.sim.watched import WatchedNetwork, WatchedVault
-from chaos.sim.witness import Sights, Witness
+from chaos.sim.witness import Witness
 from control_plane.driver import ControlPlaneDriver
 from core.assignments import Assignment
 from core.fleet_map import FleetMap

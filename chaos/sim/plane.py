@@ -203,7 +203,7 @@ class SimPlane:
     ) -> None:
         """Give a node orders."""
         self.host.deed()
-        self._vault.witness.ordered(self.plane, orders, self.host.wall_ms())
+        self._vault.witness.decisions.ordered(self.plane, orders, self.host.wall_ms())
         asked = [nv.TransferOrder(o.shard, o.base, nv.Order[o.order.value], o.target, o.reason) for o in orders]
 
         def there(back: Callable[[Sequence[nv.TransferResult] | None], None]) -> None:

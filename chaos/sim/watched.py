@@ -71,7 +71,7 @@ class WatchedVault(Vault):
         answers = super().write(partition, term, rows, docs)
         if isinstance(answers, tuple):
             done = [isinstance(answer, Applied) for answer in answers]
-            self.witness.wrote(
+            self.witness.decisions.wrote(
                 partition,
                 term,
                 [row for row, applied in zip(rows, done[: len(rows)], strict=True) if applied],
@@ -86,14 +86,14 @@ class WatchedVault(Vault):
         """Take the fleet partition over."""
         answer = super().raise_term(term)
         if isinstance(answer, tuple):
-            self.witness.raised(term)
+            self.witness.decisions.raised(term)
         return answer
 
     def adopt(self, term: int, adoption: Adoption) -> WriteAnswer:
         """Put records in place of those of a restored store."""
         answer = super().adopt(term, adoption)
         if answer == (Applied(),):
-            self.witness.adopted(term, adoption)
+            self.witness.decisions.adopted(term, adoption)
         return answer
 
 
