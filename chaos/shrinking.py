@@ -8,8 +8,22 @@ are drawn together.
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from chaos.schedule import Crash, FailFsync, Fault, Freeze, LoseDc, Schedule, Switchover, Timed
+from chaos.schedule import (
+    Crash,
+    CrashAmid,
+    FailFsync,
+    Fault,
+    Freeze,
+    LoseDc,
+    LoseDisk,
+    LosePower,
+    Schedule,
+    Suspend,
+    Switchover,
+    Timed,
+)
 from chaos.setting import processes_of, topology_of
+from core.names import DcId
 
 SHORT_S = 0.05
 """What lasts no longer is not shortened any more."""
@@ -78,13 +92,22 @@ def _cut(schedule: Schedule) -> Iterator[Schedule]:
 
 
 def _softer(schedule: Schedule, fault: Fault) -> Iterator[Fault]:
-    """Make a fault smaller: a process instead of its data center; half as long."""
-    if isinstance(fault, LoseDc):
-        for name, dc in processes_of(topology_of(schedule.setting)).items():
-            if dc == fault.dc:
-                yield (Freeze if fault.silently else Crash)(name, fault.for_s)
-    if not isinstance(fault, FailFsync | Switchover) and lasts_s(fault) > SHORT_S:
-        yield replace(fault, for_s=round(lasts_s(fault) / 2, 3))
+    """Make a fault smaller: a process instead of its data center, a plain crash or stop; half as long."""
+    match fault:
+        case LoseDc(dc, for_s, True):
+            yield from (Freeze(name, for_s) for name in _processes_in(schedule, dc))
+        case LoseDc(dc, for_s) | LosePower(dc, for_s):
+            yield from (Crash(name, for_s) for name in _processes_in(schedule, dc))
+        case CrashAmid(name, _, for_s) | LoseDisk(name, for_s):
+            yield Crash(name, for_s)
+        case Suspend(name, for_s):
+            yield Freeze(name, for_s)
+    if not isinstance(fault, FailFsync | Switchover) and fault.for_s > SHORT_S:
+        yield replace(fault, for_s=round(fault.for_s / 2, 3))
+
+
+def _processes_in(schedule: Schedule, dc: DcId) -> list[str]:
+    return [name for name, where in processes_of(topology_of(schedule.setting)).items() if where == dc]
 
 
 def _calmer(schedule: Schedule) -> Iterator[Schedule]:

@@ -2,10 +2,26 @@
 
 from dataclasses import replace
 
-from chaos.schedule import Crash, Cut, Fault, Freeze, LoseDc, Schedule, StoreAway, Timed
-from chaos.setting import Setting
+import pytest
+
+from chaos.schedule import (
+    Crash,
+    CrashAmid,
+    Cut,
+    Fault,
+    Freeze,
+    LoseDc,
+    LoseDisk,
+    LosePower,
+    Schedule,
+    StoreAway,
+    Suspend,
+    Switchover,
+    Timed,
+)
+from chaos.setting import SMALL, Setting
 from chaos.shrinking import shortest, simpler
-from core.names import DcId
+from core.names import DcId, NodeId, ShardId
 
 SETTING = Setting((3,), 1, 3, 4, "default", 0.05, 0.0005, 0.02)
 FAULTS = (
@@ -60,3 +76,20 @@ def test_a_search_that_always_succeeds_ends_by_itself() -> None:
 
 def test_the_boldest_comes_first() -> None:
     assert len(next(simpler(SCHEDULE)).faults) == 2
+
+
+@pytest.mark.parametrize(
+    ("fault", "softer"),
+    [
+        pytest.param(LoseDc(DcId("fra1"), 2.0, True), Freeze("fra1-cp", 2.0), id="one process of a data center"),
+        pytest.param(LosePower(DcId("fra1"), 2.0), Crash("fra1-c1", 2.0), id="a crash for a power cut"),
+        pytest.param(CrashAmid("fra1-c1", 3, 2.0), Crash("fra1-c1", 2.0), id="a crash at any time"),
+        pytest.param(LoseDisk(NodeId("fra1-c1"), 2.0), Crash("fra1-c1", 2.0), id="a disk that is kept"),
+        pytest.param(Suspend("fra1-c1", 2.0), Freeze("fra1-c1", 2.0), id="a stop for a sleep"),
+        pytest.param(Switchover(ShardId(1)), None, id="nothing for what is over at once"),
+    ],
+)
+def test_a_fault_becomes_a_smaller_one(fault: Fault, softer: Fault | None) -> None:
+    plain = Schedule(1, SMALL, (Timed(4.0, fault),), 5.0, 30.0)
+    found = [one.faults[0].fault for one in simpler(plain) if one.faults]
+    assert softer in found if softer is not None else found == []
