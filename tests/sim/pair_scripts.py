@@ -142,8 +142,10 @@ class SlowOldStandby(Script):
     """The standby moves, and the one that is to leave is slower than the one that comes."""
 
     def strike(self) -> None:
-        """Slow a disk down, and swap."""
+        """Slow a disk down, write, and swap."""
+        primary = self.primary.node
         self.disks_s[self.standby.node] = 0.08
+        self.every(0.005, lambda: self.write(primary), for_s=0.4)
         self.order(Order.SWAP, self.spare)
         self.time.after(1.0, self.disks_s.clear)
 
@@ -333,6 +335,18 @@ class EchoedAppends(LostTail):
         """Echo, then write."""
         self.echo(Append, after_s=0.0)
         self.time.after(0.02, super().again)
+
+
+class DamagedPrimary(Script):
+    """A primary in sync finds a flipped bit when it starts."""
+
+    def strike(self) -> None:
+        """Crash, flip, restart, and let the leader relieve it a while later."""
+        machine = self.primary
+        machine.crash(keep=None)
+        machine.disk.flip(self.shard, 3)
+        self.time.after(0.01, machine.start)
+        self.time.after(0.4, self.promote_standby)
 
 
 class DamagedAlone(Script):

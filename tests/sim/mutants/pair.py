@@ -2,7 +2,7 @@
 
 from chaos.fleet_laws import FleetLaw
 from core import assignments
-from nodes import pair, pair_change, pair_follow
+from nodes import pair, pair_change, pair_follow, pair_join
 from nodes.deeds import Deeds
 from nodes.desk import Desk
 from nodes.frames import Welcome
@@ -21,6 +21,7 @@ from tests.sim.pair_script import play
 from tests.sim.pair_scripts import (
     BusySwitchover,
     DamagedAlone,
+    DamagedPrimary,
     DeafInJoin,
     EchoedAcks,
     EchoedAcksOfAnEpoch,
@@ -207,7 +208,7 @@ MUTANTS = (
         "a copy acts in an epoch that its disk does not know",
         FleetLaw.I5,
         CHANCE,
-        20,
+        50,
         swaps=(InPlace(Deeds, "_save_meta", broken.save_all_but_the_fence),),
     ),
     Mutant(
@@ -327,6 +328,14 @@ MUTANTS = (
         stage(DamagedAlone, "script: damaged alone"),
         5,
         swaps=(InPlace(Holding, "to_set_aside", property(lambda self: bool(self._state.complaint))),),
+    ),
+    Mutant(
+        "damaged primary leads",
+        "a primary tells its standby to drop what lies behind the damage in its own journal",
+        FleetLaw.I8,
+        stage(DamagedPrimary, "script: damaged primary"),
+        5,
+        swaps=(InPlace(pair_join, "_welcome", broken.welcome_in_spite_of_damage),),
     ),
     Mutant(
         "thawed node acts on old silence",

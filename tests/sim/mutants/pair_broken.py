@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from core.assignments import Add, Assignment, Change, Copy, Evict, Fence, Promote, Swap, Switchover, successor
 from core.names import CopyId, NodeId, ShardId
-from nodes import pair, pair_change, pair_follow
+from nodes import pair, pair_change, pair_follow, pair_join
 from nodes.control_port import ProposalUnknown
 from nodes.deeds import Deeds
 from nodes.desk import Desk
@@ -16,7 +16,7 @@ from nodes.memory_journal import MemoryJournal
 from nodes.pair import Pair
 from nodes.pair_events import MetaSaved, Ordered, ProposalAnswered, SaveMeta
 from nodes.pair_rules import Rules
-from nodes.pair_state import CopyState
+from nodes.pair_state import CopyState, Peer
 from nodes.ports import Intent
 from nodes.records import Generation, Record, Tip
 from nodes.views import Answered, Order, Role
@@ -253,6 +253,15 @@ def save_all_but_the_fence(self: Deeds, a: SaveMeta) -> None:
 
 
 _save_meta = Deeds._save_meta
+
+
+def welcome_in_spite_of_damage(p: CopyState, peer: Peer, common: Tip | None, now: float) -> None:
+    complaint, p.complaint = p.complaint, ""
+    _welcome(p, peer, common, now)
+    p.complaint = complaint
+
+
+_welcome = pair_join._welcome
 
 # What is shown.
 
