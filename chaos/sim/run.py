@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import inf
 
+from chaos.error_laws import undocumented
 from chaos.fleet_laws import Breach, FleetLaw
 from chaos.history import Line
 from chaos.judgement import Finding, Verdict
@@ -16,10 +17,6 @@ from chaos.sim.node import Parts
 from chaos.sim.time import World
 from chaos.sim.worlds import plan_of
 
-DOCUMENTED = frozenset(
-    {"UnknownOutcomeError", "UnavailableError", "NotOwnerError", "OverloadedError", "StaleEpochError"}
-)
-"""What a client's operation may end with while things go wrong."""
 LAST_WORDS_S = 6.0
 """Longer than any operation lasts: so long people are waited for once they have stopped."""
 
@@ -96,8 +93,7 @@ def _judged(fleet: SimFleet) -> list[Breach]:
     if judgement.verdict is Verdict.UNDECIDED:
         broken.append(Breach(FleetLaw.DECIDED, "an audit read is missing"))
     broken += [Breach(FleetLaw.ROUTE, what, at_s) for user in fleet.users for at_s, what in user.detours]
-    undocumented = {name for user in fleet.users for name in user.errors} - DOCUMENTED
-    return broken + [Breach(FleetLaw.ERRORS, f"a client was told {name}") for name in sorted(undocumented)]
+    return broken + undocumented(name for user in fleet.users for name in user.errors)
 
 
 def _shown_at_s(finding: Finding, lines: Sequence[Line]) -> float | None:
