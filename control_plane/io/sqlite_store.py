@@ -49,6 +49,7 @@ CREATE TABLE IF NOT EXISTS docs (
   geography TEXT NOT NULL, segment INTEGER NOT NULL, key TEXT NOT NULL, version INTEGER NOT NULL, body BLOB NOT NULL,
   digest TEXT NOT NULL, PRIMARY KEY (geography, segment, key)
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS restored (commits INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS events (number INTEGER PRIMARY KEY AUTOINCREMENT, body BLOB NOT NULL);
 """
 
@@ -72,7 +73,7 @@ class SqliteStore:
         self._directory = StoreDirectory(directory)
         self._rules = StoreRules(topology)
         self._database = sqlite3.connect(directory / DATABASE, isolation_level=None, check_same_thread=False)
-        self._written = False
+        self._written = self._adopted = False
         self.restored = False
         """It is older than what was served before: rows and docs are not taken until it is adopted."""
         try:
@@ -92,7 +93,7 @@ class SqliteStore:
         Raises:
             UnavailableError: the disk refused, or a record is not what was written; nothing of it happened.
         """
-        self._written = False
+        self._written = self._adopted = False
         try:
             self._database.execute("BEGIN")
             answers = [deed(self) for deed in deeds]
@@ -105,7 +106,10 @@ class SqliteStore:
         except sqlite3.Error as cause:
             self._roll_back()
             raise UnavailableError(f"the store's disk refuses: {cause}: free space or mend it") from cause
-        if self._written:
+        if self._adopted:
+            self.restored = False
+            self._note()
+        elif self._written:
             self._note_now_and_then()
         return answers
 
@@ -197,9 +201,15 @@ class SqliteStore:
         self._database.executescript(_PRAGMAS + _SCHEMA)
         if self._database.execute("SELECT count(*) FROM identity").fetchone() == (0,):
             self._database.execute("INSERT INTO identity VALUES (?, 1, 0)", (fleet,))
-        self.restored = self._directory.own(self.identity(), fleet)
+        if self._directory.own(self.identity(), fleet):
+            # In the database that was put back: later commits don't hide it, and a newer one has nothing of it.
+            self._database.execute("INSERT INTO restored SELECT commits FROM identity")
+        self.restored = self._is_restored()
         self.read(None)  # checks every digest
         self._note()
+
+    def _is_restored(self) -> bool:
+        return bool(self._database.execute("SELECT count(*) FROM restored").fetchone() != (0,))
 
     def _note_now_and_then(self) -> None:
         if self.identity().commits % _SIDECAR_EVERY == 0:
@@ -274,7 +284,8 @@ class SqliteStore:
             [(*_key(FLEET), *doc_values(doc)) for doc in adoption.docs],
         )
         self._database.execute("UPDATE identity SET incarnation = ?", (adoption.next_incarnation,))
-        self.restored = False
+        self._database.execute("DELETE FROM restored")
+        self._adopted = True
 
     def _write_row(self, partition: Partition, row: Row) -> Applied | Refused:
         judged = self._rules.row(partition, row, self._record(row.new.shard))

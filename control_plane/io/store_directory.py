@@ -11,8 +11,6 @@ from core.errors import MalformedError, UnavailableError
 from core.io.hosted import write_whole
 
 IDENTITY = "identity.json"
-RESTORED = "restored.json"
-"""Written when the database turns out older than what was served, so that further commits don't hide it."""
 LOCK = "lock"
 
 
@@ -38,18 +36,15 @@ class StoreDirectory:
         self._lock = _locked(path)
 
     def own(self, mine: Identity, fleet: str) -> bool:
-        """Take the database that lies here for what it says it is; says whether it was restored, and not adopted since.
+        """Take the database that lies here for what it says it is; says whether it is older than what was served.
 
         Raises:
             MalformedError: it belongs to another fleet.
         """
         if mine.fleet != fleet:
             raise MalformedError("store directory", self.path, expected=f"fleet {fleet}, it holds {mine.fleet}")
-        before, found = self._noted(IDENTITY), self._noted(RESTORED)
-        if before is not None and (mine.incarnation, mine.commits) < (before.incarnation, before.commits):
-            found = mine
-            write_whole(self.path / RESTORED, json.dumps(asdict(mine)) + "\n")
-        return found is not None and mine.incarnation <= found.incarnation
+        before = self._noted()
+        return before is not None and (mine.incarnation, mine.commits) < (before.incarnation, before.commits)
 
     def note(self, mine: Identity) -> None:
         """Remember how far the database has come."""
@@ -59,8 +54,8 @@ class StoreDirectory:
         """Let another process have it."""
         self._lock.close()
 
-    def _noted(self, name: str) -> Identity | None:
-        path = self.path / name
+    def _noted(self) -> Identity | None:
+        path = self.path / IDENTITY
         if not path.exists():
             return None
         try:

@@ -616,6 +616,39 @@ async def test_a_store_of_another_fleet_refuses_in_one_line(tmp_path: Path) -> N
     )
 
 
+def test_the_newer_database_put_back_again_is_as_good_as_before(tmp_path: Path) -> None:
+    _serve_once(tmp_path, born(1))
+    older = (tmp_path / DATABASE).read_bytes()
+    _serve_once(tmp_path, evicted(born(1).new))
+    newer = (tmp_path / DATABASE).read_bytes()
+    found = []
+    for database in (older, older, newer):
+        (tmp_path / DATABASE).write_bytes(database)
+        store = SqliteStore(tmp_path, FLEET_ON_PAPER)
+        found.append(store.restored)
+        store.close()
+    assert found == [True, True, False]
+
+
+def test_an_adoption_that_the_disk_did_not_take_leaves_the_store_as_it_was(tmp_path: Path) -> None:
+    _serve_once(tmp_path, born(1))
+    older = (tmp_path / DATABASE).read_bytes()
+    _serve_once(tmp_path, evicted(born(1).new))
+    (tmp_path / DATABASE).write_bytes(older)
+    store = SqliteStore(tmp_path, FLEET_ON_PAPER)
+
+    def fail() -> None:
+        raise UnavailableError("the disk is full")
+
+    adoption = Adoption(1, 2, (raised_again(born(1).new),), ())
+    with pytest.raises(UnavailableError):
+        store.transact([lambda store: store.adopt(9, adoption), lambda store: fail()])
+    assert (store.restored, store.identity().incarnation) == (True, 1)
+    assert store.transact([lambda store: store.adopt(9, adoption)]) == [Applied()]
+    assert (store.restored, store.identity().incarnation) == (False, 2)
+    store.close()
+
+
 def test_a_database_that_is_none_is_one_line(tmp_path: Path) -> None:
     (tmp_path / DATABASE).write_bytes(b"not a database" * 1000)
     with pytest.raises(UnavailableError, match=r"can't be opened: file is not a database: restore"):
