@@ -143,6 +143,11 @@ def shows(
     return Breach(FleetLaw.C8, f"{what}, another showed {_fence(others.get(wrong))}")
 
 
+def backwards(who: str, before: Revision, now: Revision) -> Breach | None:
+    """Judge a map against itself a while ago: it never goes back (C8)."""
+    return Breach(FleetLaw.C8, f"{who} went back from revision {before} to {now}") if now < before else None
+
+
 def undecided(who: str, held: Mapping[ShardId, Fence], newest: Mapping[ShardId, Fence]) -> Breach | None:
     """Judge a map against the store: it is never ahead (C8)."""
     for shard, fence in held.items():

@@ -16,7 +16,7 @@ from chaos.sim.seen import Seen, Sights
 from chaos.sim.time import World
 from control_plane.ports import Row
 from core.assignments import Evict, Fence
-from core.fleet_map import Revision
+from core.fleet_map import FleetMap, Revision
 from core.names import NodeId, ShardId
 from core.timers import Timers
 from core.topology import Topology
@@ -46,6 +46,8 @@ class Witness:
         self._listening = Listening(seen, self._answers)
         self.decisions = Decisions(seen)
         """Is told what the store does, and what a leader orders."""
+        self._stood: dict[str, tuple[FleetMap, Revision]] = {}
+        """Every map, and where it stood when it was last looked at."""
         self._shown: dict[Revision, dict[ShardId, Fence]] = {}
         world.after(LOOK_S, self._look)
         world.after(TROUBLE_S, self._see_trouble)
@@ -135,6 +137,10 @@ class Witness:
         """Compare maps with each other and with the store, and ledgers with maps (C8)."""
         newest = {number: shard.records[-1].fence for number, shard in self._seen.shards.items() if shard.records}
         for who, shown in self._seen.sights.maps():
+            same, before = self._stood.get(who, (shown, shown.revision))
+            self._stood[who] = (shown, shown.revision)
+            if same is shown:  # else its process has restarted
+                self._seen.found(plane_laws.backwards(who, before, shown.revision))
             held = {number: record.fence for number, record in shown.shards.items()}
             self._seen.found(plane_laws.undecided(who, held, newest))
             first = self._shown.setdefault(shown.revision, held)

@@ -1,5 +1,6 @@
 """The control plane's broken rules: verdicts, the brake, evacuations, terms, the map, where copies go."""
 
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from chaos.fleet_laws import FleetLaw
@@ -19,8 +20,8 @@ from control_plane.records_reader import Reader
 from control_plane.verdicts import Verdicts
 from control_plane.writer import Writer
 from core.assignments import Assignment
-from core.fleet_map import Delta, FleetMap
-from core.names import DcId, NodeId, ShardId, dc_of
+from core.fleet_map import Delta, FleetMap, Revision
+from core.names import DcId, NodeId, ShardId, TenantName, dc_of
 from tests.sim.mutants import fleet
 from tests.sim.mutants.mutant import Mutant, Swap
 
@@ -70,6 +71,13 @@ def _shown_before_decided(self: Writer, partition: Partition, batch: object) -> 
 
 def _skips(self: FleetMap, delta: Delta) -> None:
     _apply(self, replace(delta, base=self.revision))
+
+
+def _whatever_comes(
+    self: FleetMap, revision: Revision, assignments: Iterable[Assignment], overrides: Mapping[TenantName, ShardId]
+) -> None:
+    self.revision, self.overrides = revision, dict(overrides)
+    self.shards = {assignment.shard: assignment for assignment in assignments}
 
 
 def _every_other(self: MapSource, delta: Delta) -> None:
@@ -231,6 +239,21 @@ MUTANTS = (
         ),
         5,
         swaps=(Swap(FleetMap, "apply", _skips), Swap(MapSource, "stepped", _every_other)),
+    ),
+    Mutant(
+        "bad map accepted",
+        "a map takes a snapshot that is older than what it holds",
+        FleetLaw.C8,
+        fleet.scripted(
+            "roles change, and in the end only a control plane lives that was cut off from the leader",
+            *((8.0, Cut("fra1-cp", other, 5.0, both_ways=True)) for other in ("ber1-cp", "ams1-cp")),
+            *((8.5 + 0.4 * n, Switchover(ShardId(n % 4))) for n in range(6)),
+            *((11.5, Crash(plane, 6.0)) for plane in ("ber1-cp", "ams1-cp")),
+            trouble_s=20.0,
+            setting=fleet.small(),
+        ),
+        5,
+        swaps=(Swap(FleetMap, "replace_all", _whatever_comes),),
     ),
     Mutant(
         "unknown CAS taken for no",

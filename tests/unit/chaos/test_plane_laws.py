@@ -106,6 +106,13 @@ def test_no_primary_is_planned_before_a_hold_down_ends() -> None:
     assert plane_laws.held_down(AMS, books, 0) is None
 
 
+def test_a_map_never_goes_back() -> None:
+    older, newer = Revision(1, 2, 9), Revision(1, 3, 1)
+    assert law(plane_laws.backwards("fra1-c1", newer, older)) is FleetLaw.C8
+    assert plane_laws.backwards("fra1-c1", older, newer) is None
+    assert plane_laws.backwards("fra1-c1", older, older) is None
+
+
 def test_no_second_copy_is_wanted_beside_the_first() -> None:
     assert law(plane_laws.beside(BASE, NodeId("fra1-c2"))) is FleetLaw.TWO_DATA_CENTERS
     assert plane_laws.beside(BASE, NodeId("ams1-c2")) is None
