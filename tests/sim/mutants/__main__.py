@@ -11,7 +11,7 @@ from tests.sim.mutants.kill import Fate, hunted
 from tests.sim.mutants.table import page, summary, told
 
 PAGE = Path(__file__).parents[3] / "docs" / "mutants.md"
-TRIES = 12
+TRIES = 24
 
 
 def fate_of(name: str, tries: int) -> Fate:

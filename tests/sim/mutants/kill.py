@@ -9,6 +9,10 @@ from nodes.pair_rules import Rules
 from tests.sim.mutants.mutant import Mutant, Script
 
 
+TRIES_PER_FAULT = 2
+"""Runs to spend on a shorter schedule, for every fault that it has: leaving faults out comes before all else."""
+
+
 @dataclass(frozen=True, slots=True)
 class Fate:
     """What became of a mutant."""
@@ -40,7 +44,7 @@ def hunted(mutant: Mutant, *, tries: int = 0) -> Fate:
 
     Args:
         mutant: whom to hunt.
-        tries: runs to spend on a shorter schedule that kills it too; 0: none is looked for.
+        tries: runs to spend at most on a shorter schedule that kills it too; 0: none is looked for.
 
     Raises:
         AssertionError: a schedule breaks a law without the mutant too, so that it shows nothing.
@@ -66,4 +70,5 @@ def _shrunk(mutant: Mutant, script: Script, number: int, law: AnyLaw, tries: int
             breach = script.play(schedule, rules)
         return breach is not None and breach.law is law
 
-    return shortest(script.schedule_at(number), breaks, tries=tries)
+    start = script.schedule_at(number)
+    return shortest(start, breaks, tries=min(tries, TRIES_PER_FAULT * len(start.faults)))
