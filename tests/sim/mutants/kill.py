@@ -8,7 +8,6 @@ from chaos.shrinking import shortest
 from nodes.pair_rules import Rules
 from tests.sim.mutants.mutant import Mutant, Script
 
-
 TRIES_PER_FAULT = 2
 """Runs to spend on a shorter schedule, for every fault that it has: leaving faults out comes before all else."""
 
