@@ -16,13 +16,13 @@ from core.timers import timers
 
 FIRST_S = 5.0
 """Nothing goes wrong before the fleet had time to come up."""
-TROUBLE_S = 45.0
+TROUBLE_S = 54.0
 SETTLE_S = 30.0
 """The stated time within which a fleet is whole again once everything has healed."""
 QUIET_S = 5.0
 """No plot begins so shortly before everything heals."""
-PLOTS_MIN, PLOTS_MAX = 2, 4
-OPERATIONS = 1_100
+PLOTS_MIN, PLOTS_MAX = 2, 5
+OPERATIONS = 900
 """Of all people together while there is trouble, if nothing keeps them waiting."""
 SHAPES: tuple[tuple[float, tuple[int, ...]], ...] = (
     (0.34, (3,)),
