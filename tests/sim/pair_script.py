@@ -7,7 +7,7 @@ that a fleet, its network or its leader could not do. Its seed varies everything
 from collections.abc import Callable
 from dataclasses import replace
 
-from chaos.fleet_laws import Breach
+from chaos.fleet_laws import Breach, FleetLaw
 from core.assignments import Assignment, Evict, Fence
 from core.names import NodeId
 from nodes.control_port import Proposal
@@ -189,4 +189,6 @@ def play(world: type[PairWorld], seed: int, rules: Rules) -> Breach | None:
         world(seed, rules=rules).run()
     except BrokenLawError as broken:
         return broken.breach
+    except Exception as error:  # noqa: BLE001  # whatever the code under test trips over is seen, too
+        return Breach(FleetLaw.IMPOSSIBLE, repr(error))
     return None
