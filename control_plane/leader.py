@@ -188,7 +188,7 @@ class Leader:
 
     def heard(self, node: NodeId, news: News) -> None:
         """Take what a node's report changed."""
-        if self.office is None:
+        if self._opened_at is None:
             return
         for copy in news.copies:
             if self._behind(copy.shard, copy.fence):
