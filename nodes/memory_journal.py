@@ -1,8 +1,8 @@
 """The journal in memory: an honest adapter for tests and for the simulated world.
 
 A ``MemoryDisk`` is what survives a crash; a ``MemoryJournal`` is one life of a process on it. Deeds become durable in
-the order in which they came, a group at a time, when ``later`` calls back; what has not, a crash loses, down to any
-point between two deeds. Nothing shows before it is durable.
+the order in which they came, a group at a time, when ``later`` calls back: what is asked for meanwhile waits for the
+next group. What is not durable, a crash loses, down to any point between two deeds. Nothing shows before it is durable.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,6 +18,7 @@ from nodes.recovery import Progress, checked_run, checked_snapshot, snapshot_has
 
 Done = Callable[[DiskError | None], None]
 Deed = Callable[[], DiskError | None]
+Later = Callable[[Callable[[], None]], None]
 
 
 @dataclass(slots=True)
@@ -82,23 +83,27 @@ class MemoryJournal:
     Args:
         disk: nobody else's at the time.
         later: calls back later, never inside the call; how long that takes is the time of an fsync.
+        soon: calls back in the next turn; None: as ``later`` does.
 
     Raises:
         UnavailableError: another process has the disk.
     """
 
-    def __init__(self, disk: MemoryDisk, later: Callable[[Callable[[], None]], None]) -> None:
+    def __init__(self, disk: MemoryDisk, later: Later, soon: Later | None = None) -> None:
         if disk.locked:
             raise UnavailableError(f"disk {disk.disk_id} is in use by another process: end that one")
         disk.locked = True
         self._disk = disk
-        self._later = later
+        self._later, self._soon = later, soon or later
         self.before: Callable[[], None] = _nothing
         """Called before each deed is taken in; a process that dies there dies between two deeds."""
         self._waiting: list[tuple[Deed, Done, bool]] = []
         self._untold: list[tuple[Done, DiskError | None]] = []
         """Durable or refused, and nobody was told yet: all of them quiet, or about to be told."""
-        self._hasty = False
+        self._syncing = 0
+        """So many of those that wait will be durable when the disk calls back."""
+        self._added = self._committed = self._hasty = 0
+        """How many deeds there were, how many are over, and up to which one nobody is to be kept waiting."""
         self._alive = True
         self._failing: tuple[str, bool] | None = None
 
@@ -160,9 +165,9 @@ class MemoryJournal:
 
     def hasten(self) -> None:
         """Tell of everything that was asked for so far as soon as it is durable."""
-        self._hasty = bool(self._waiting)
+        self._hasty = self._added
         if self._untold:
-            self._later(self._tell)
+            self._soon(self._tell)
 
     def save_meta(self, shard: ShardId, meta: CopyMeta, done: Done) -> None:
         """Replace the copy's meta."""
@@ -243,18 +248,27 @@ class MemoryJournal:
 
     def _do(self, deed: Deed, done: Done, *, quiet: bool = False) -> None:
         self.before()
-        if not self._waiting:
-            self._later(self._sync)
+        self._added += 1
         self._waiting.append((deed, done, quiet))
+        if not self._syncing:
+            self._begin()
+
+    def _begin(self) -> None:
+        self._syncing = len(self._waiting)
+        self._later(self._sync)
 
     def _sync(self) -> None:
         if not self._alive:
             return
-        group, self._waiting = self._waiting, []
+        group, self._waiting = self._waiting[: self._syncing], self._waiting[self._syncing :]
         error, kept = self._refusal()
         outcomes = [error or outcome for outcome in ([deed() for deed, _, _ in group] if kept else [None] * len(group))]
         self._untold += [(done, outcome) for (_, done, _), outcome in zip(group, outcomes, strict=True)]
-        hasty, self._hasty = self._hasty, False
+        hasty = self._committed < self._hasty
+        self._committed += len(group)
+        self._syncing = 0
+        if self._waiting:
+            self._begin()
         if hasty or any(outcomes) or not all(quiet for _, _, quiet in group):
             self._tell()
 

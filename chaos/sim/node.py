@@ -88,7 +88,7 @@ class SimNode:
 
     def start(self) -> None:
         """Begin a life of the process."""
-        journal = self.journal = MemoryJournal(self.disk, self._fsync)
+        journal = self.journal = MemoryJournal(self.disk, self._fsync, self.host.later)
         journal.before = self.host.deed
         driver = self.driver = self._driver(journal)
         driver.follow_steps(self._forget)

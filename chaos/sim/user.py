@@ -126,6 +126,8 @@ class User:
             self.host.after(self.host.world.chance.expovariate(1 / self.pause_s), self._act)
 
     def _act(self) -> None:
+        if self.stopped:
+            return
         if self.host.world.chance.random() < 0.5:
             self._post()
         else:

@@ -541,6 +541,19 @@ def test_a_disk_that_refuses_says_so_in_one_line_and_keeps_what_it_had(world: Wo
     assert held(world, SEVEN) == records
 
 
+def test_a_refusal_is_told_to_all_that_were_asked_for_together_and_reads_go_on(world: World) -> None:
+    born(world, SEVEN, chain(1))
+    born(world, NINE, chain(1))
+    seven, nine = chain(2, size_bytes=50_000)[1:], chain(2)[1:]
+    seven = [following(tip_of(chain(1)[0]), FIRST, seven[0].body)]
+    with world.refusing():
+        refused = all_done(world, append(world, NINE, nine), append(world, SEVEN, seven))
+        assert [held(world, shard) for shard in (SEVEN, NINE)] == [chain(1), chain(1)]
+    assert all(isinstance(error, DiskError) for error in refused)
+    assert all_done(world, append(world, NINE, nine), append(world, SEVEN, seven)) == [None, None]
+    assert {shard: one.tip.lsn for shard, one in restarted(world).items()} == {SEVEN: 2, NINE: 2}
+
+
 def test_what_does_not_follow_the_last_record_is_refused(world: World) -> None:
     records = chain(4)
     other = chain(2, generation=SECOND)
@@ -645,6 +658,34 @@ class TestMemory:
             world.calls.get()()
         assert answers == []
         assert (found.tip.lsn, bool(found.damage)) == (tip_lsn, damaged)
+
+    def test_what_is_asked_for_while_the_disk_works_waits_for_its_next_turn(self) -> None:
+        world = MemoryWorld()
+        born(world, SEVEN, chain(1))
+        answers: list[DiskError | None] = []
+        for record in chain(4)[1:]:
+            append(world, SEVEN, [record])(answers.append)
+        shown = []
+        while not world.calls.empty():
+            world.calls.get()()
+            shown.append((len(answers), len(held(world, SEVEN))))
+        assert shown == [(1, 2), (3, 4)]
+
+    def test_a_process_that_dies_between_two_deeds_has_asked_for_the_first_alone(self) -> None:
+        world = MemoryWorld()
+        born(world, SEVEN, chain(1))
+        answers: list[DiskError | None] = []
+        append(world, SEVEN, chain(2)[1:])(answers.append)
+
+        def die() -> None:
+            world.memory.crash(keep=1)
+            raise RuntimeError
+
+        world.memory.before = die
+        with pytest.raises(RuntimeError):
+            append(world, SEVEN, chain(3)[2:])(answers.append)
+        assert restarted(world)[SEVEN].tip.lsn == 2
+        assert answers == []
 
     @pytest.mark.parametrize("kept", [False, True])
     def test_a_failed_fsync_may_or_may_not_have_kept_its_group(self, kept: bool) -> None:

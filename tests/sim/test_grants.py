@@ -52,7 +52,7 @@ def test_a_kept_answer_is_the_one_that_would_be_judged_now(seed: int) -> None:
 
 
 def test_schedules_keep_answers_that_grant_and_answers_that_refuse() -> None:
-    worlds = [Judged(seed) for seed in range(1, 4)]
+    worlds = [Judged(seed) for seed in range(5, 11)]
     for world in worlds:
         world.play()
     assert set[tuple[ShardId, ...]]().union(*(world.kept for world in worlds)) == {(), (worlds[0].shard,)}

@@ -172,9 +172,7 @@ def test_a_standby_is_ready_when_its_disk_takes_writes_and_what_is_not_held_neve
     world = quiet()
     absent = (ShardId(world.shard + 1), False, "holds no copy")
     assert prepared(world, world.standby) == [(world.shard, True, ""), absent]
-    journal = world.machines[world.standby].journal
-    assert journal is not None, "the standby runs"
-    journal.fail_next("no space left", kept=False)
+    world.machines[world.standby].disk.refusal = "no space left"
     assert prepared(world, world.standby) == [(world.shard, False, "no space left"), absent]
 
 
