@@ -276,6 +276,7 @@ class Leader:
         self._blank = not len(self._catalog)
         for presence in office.roster.nodes.values():
             self.mover.heard(presence.node, presence.copies.values())
+            self._quarantines.heard(presence.node, presence.copies.values())
         self.guard.take_over()
         term = f"controlPlanes/{office.me}"
         self._audit("leader.took_over", term, acted=True, reasons=(f"term {self.term}",))

@@ -5,7 +5,7 @@ the data center must be held lost, and nobody may hear anything of it. What only
 from where on is recorded: ``lossy_from_lsn``.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Protocol
@@ -235,13 +235,13 @@ def _agreed(base: Assignment, book: OperationBook, office: Office) -> OverridePl
 
 @dataclass(slots=True)
 class Quarantines:
-    """Writes down what returned primaries had to give up, once per news."""
+    """Writes down what returned primaries had to give up: once per news and leader, so that none is missed."""
 
     office: Office
     _told: dict[tuple[NodeId, ShardId], Quarantined] = field(default_factory=dict)
 
-    def heard(self, node: NodeId, copies: Sequence[CopyView]) -> None:
-        """Look at the copies that changed."""
+    def heard(self, node: NodeId, copies: Iterable[CopyView]) -> None:
+        """Look at copies."""
         for copy in copies:
             found = copy.quarantined
             if (found.tenants or found.snapshot_lsn) and self._told.get((node, copy.shard)) != found:

@@ -24,6 +24,7 @@ from core.timers import timers
 from core.topology import Topology
 from nodes.memory_journal import MemoryDisk
 from tests.fleets import small_fleet
+from twinhold.v1.event_pb2 import Event
 
 SHARDS = 4
 LOOK_S = 0.02
@@ -270,9 +271,19 @@ class OverrideFleet:
                 raise AssertionError(f"{post.text}, acknowledged after the override, is lost")
             if not any(_shows(post.text, body) for body in kept):
                 raise AssertionError(f"acknowledged {post.text} is lost without a trace")
+        self._see_it_written_down()
         tally.overridden, tally.quarantined = len(self.overridden_at), len(self.reports)
         tally.trace = self.fleet.world.trace_hash
         return tally
+
+    def _see_it_written_down(self) -> None:
+        """What a copy keeps aside stands in the audit journal too."""
+        events = [Event.FromString(body) for body in self.fleet.vault.read_events(None, 100_000)]
+        told = {event.subject for event in events if event.type == "copy.quarantined"}
+        disks = [node.disk for node in self.fleet.nodes.values()]
+        missing = {f"shards/{s}" for disk in disks for s in disk.quarantines if s in disk.shelves} - told
+        if missing:
+            raise AssertionError(f"what is kept aside of {sorted(missing)} was not written down")
 
     def _audited(self) -> dict[str, list[str]]:
         """Read every channel as it is in the end; nothing stands in one twice."""

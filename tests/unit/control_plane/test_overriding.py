@@ -316,3 +316,7 @@ def test_what_a_returned_primary_gave_up_is_written_down_once_by_tenant(world: P
         "tenants/us/bolt: 1 entries",
         "the state as of entry 40: what it holds is not counted by tenant",
     ]
+    leader = world.leader()
+    assert leader is not None
+    world.crash_control_plane(leader)
+    until(world, lambda: world.types().count("copy.quarantined") == 2, within_s=6.0)
