@@ -156,14 +156,16 @@ def undecided(who: str, held: Mapping[ShardId, Fence], newest: Mapping[ShardId, 
     return None
 
 
-def exposed(leader: str, ledger: Mapping[ShardId, int], records: Iterable[Assignment], now_ms: int) -> Iterator[Breach]:
+def exposed(
+    leader: str, ledger: Mapping[ShardId, int], records: Iterable[Assignment], shown_ms: Mapping[ShardId, int]
+) -> Iterator[Breach]:
     """Judge a leader's exposure ledger against the records that it shows.
 
     Args:
         leader: whose it is.
         ledger: shards that it lists as standing on one copy, and since when, in its wall time.
         records: of its map.
-        now_ms: its wall time.
+        shown_ms: the latest wall time at which it may have begun to show a shard on one copy: since then it knew.
     """
     solo = {record.shard for record in records if record.solo}
     for shard in sorted(solo - ledger.keys()):
@@ -171,8 +173,9 @@ def exposed(leader: str, ledger: Mapping[ShardId, int], records: Iterable[Assign
     for shard in sorted(ledger.keys() - solo):
         yield Breach(FleetLaw.EXPOSURE, f"{leader} lists shard {shard}, which stands on two copies")
     for shard, since_ms in ledger.items():
-        if since_ms > now_ms:
-            yield Breach(FleetLaw.EXPOSURE, f"{leader} lists shard {shard} since {since_ms - now_ms} ms from now")
+        if shard in shown_ms and since_ms > shown_ms[shard]:
+            late_s = (since_ms - shown_ms[shard]) / 1000
+            yield Breach(FleetLaw.EXPOSURE, f"{leader} lists shard {shard} since {late_s:.1f} s after it showed so")
 
 
 def outside(shard: ShardId, home: GeographyId, node: NodeId, there: GeographyId) -> Breach | None:

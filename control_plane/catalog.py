@@ -31,6 +31,8 @@ class Catalog:
         self._published = published
         self._homes = partitions_of(fleet_map.topology)
         self._geographies = {dc.id: dc.geography for dc in fleet_map.topology.data_centers}
+        self.solo_since_ms: dict[ShardId, int] = {}
+        """The exposure ledger: shards that stand on one copy, since when."""
         self._index_all()
 
     @property
@@ -96,10 +98,19 @@ class Catalog:
         return counts
 
     def replace(
-        self, revision: Revision, assignments: Iterable[Assignment], overrides: Mapping[TenantName, ShardId]
+        self,
+        revision: Revision,
+        assignments: Iterable[Assignment],
+        overrides: Mapping[TenantName, ShardId],
+        *,
+        at_ms: int,
     ) -> None:
-        """Take a snapshot of the leader's map; raises MalformedError for a bad one, and stays on the last good one."""
+        """Take a snapshot of the leader's map; raises MalformedError for a bad one, and stays on the last good one.
+
+        What stood on one copy before and still does has done so since then, as far as is known here.
+        """
         self._map.replace_all(revision, assignments, overrides)
+        self.solo_since_ms = {a.shard: self.solo_since_ms.get(a.shard, at_ms) for a in self.all() if a.solo}
         self._index_all()
 
     def step(self, delta: Delta, at_ms: int) -> None:
@@ -133,8 +144,6 @@ class Catalog:
 
     def _index_all(self) -> None:
         self.loads = Loads(self.topology)
-        self.solo_since_ms: dict[ShardId, int] = {}
-        """The exposure ledger: shards that stand on one copy, since when."""
         self._led: dict[NodeId, dict[ShardId, None]] = {node: {} for node in self.loads.load}
         self._followed: dict[NodeId, dict[ShardId, None]] = {node: {} for node in self.loads.load}
         for assignment in self._map.shards.values():

@@ -216,7 +216,7 @@ class ControlPlaneDriver:
         """Take a snapshot of the leader's map; raises MalformedError for a bad one, and stays on the last good one."""
         if self._leader is not None:
             return
-        self._catalog.replace(revision, assignments, overrides)
+        self._catalog.replace(revision, assignments, overrides, at_ms=self._clock.wall_ms())
         for sink in self._sinks:
             sink.replaced()
 

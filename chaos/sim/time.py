@@ -14,6 +14,10 @@ from random import Random
 
 from chaos.sim.messages import said
 
+FIRST_DAY_MS = 1_800_000_000_000
+"""The date at which every world begins."""
+WALL_SKEW_S = 2.0
+"""How far a host's date may be off."""
 STEP_S = 0.0002
 """Between two turns of sliced work."""
 
@@ -131,8 +135,9 @@ class Host:
         return self.offset_s + self.world.now * self.rate
 
     def wall_ms(self) -> int:
-        """Read this host's idea of the date: within two seconds of everybody's, as machines that keep time are."""
-        return 1_800_000_000_000 + int((self.world.now + self.offset_s % 4.0 - 2.0) * 1000)
+        """Read this host's idea of the date: nearly everybody's, as machines that keep time are."""
+        skew_s = self.offset_s % (2 * WALL_SKEW_S) - WALL_SKEW_S
+        return FIRST_DAY_MS + int((self.world.now + skew_s) * 1000)
 
     def call_at(self, when: float, callback: Callable[[], None]) -> Waiting:
         """Run a callback at a time of this host's clock, if it then still lives."""

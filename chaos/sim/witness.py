@@ -13,11 +13,12 @@ from chaos.sim.answers import Answers
 from chaos.sim.decisions import Decisions
 from chaos.sim.listening import Listening
 from chaos.sim.seen import Seen, Sights
-from chaos.sim.time import World
+from chaos.sim.time import FIRST_DAY_MS, WALL_SKEW_S, World
+from control_plane.driver import ControlPlaneDriver
 from control_plane.ports import Row
 from core.assignments import Evict, Fence
 from core.fleet_map import FleetMap, Revision
-from core.names import NodeId, ShardId
+from core.names import ControlPlaneId, NodeId, ShardId
 from core.timers import Timers
 from core.topology import Topology
 from nodes.control_port import Proposal
@@ -49,6 +50,8 @@ class Witness:
         self._stood: dict[str, tuple[FleetMap, Revision]] = {}
         """Every map, and where it stood when it was last looked at."""
         self._shown: dict[Revision, dict[ShardId, Fence]] = {}
+        self._exposed: dict[ControlPlaneId, tuple[ControlPlaneDriver | None, dict[ShardId, int]]] = {}
+        """By control plane: its present life, and the wall times by which it showed shards on one copy."""
         world.after(LOOK_S, self._look)
         world.after(TROUBLE_S, self._see_trouble)
 
@@ -146,8 +149,18 @@ class Witness:
             first = self._shown.setdefault(shown.revision, held)
             self._seen.found(plane_laws.shows(who, shown.revision, held, first))
         for plane, driver in self._seen.sights.planes().items():
+            shown_ms = self._since_shown(plane, driver)
             office = driver.office()
             if office is not None and not office.over:
-                records = office.catalog.all()
-                for breach in plane_laws.exposed(plane, office.catalog.solo_since_ms, records, office.clock.wall_ms()):
+                ledger, records = office.catalog.solo_since_ms, office.catalog.all()
+                for breach in plane_laws.exposed(plane, ledger, records, shown_ms):
                     self._seen.found(breach)
+
+    def _since_shown(self, plane: ControlPlaneId, driver: ControlPlaneDriver) -> Mapping[ShardId, int]:
+        """Say by when, as its clock may go, this life of a control plane showed each shard on one copy."""
+        life, known = self._exposed.get(plane, (None, {}))
+        known = known if life is driver else {}
+        latest_ms = FIRST_DAY_MS + int((self._seen.now + WALL_SKEW_S) * 1000)
+        solo = [record.shard for record in driver.fleet_map.shards.values() if record.solo]
+        self._exposed[plane] = (driver, {shard: known.get(shard, latest_ms) for shard in solo})
+        return self._exposed[plane][1]

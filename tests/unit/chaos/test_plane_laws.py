@@ -140,9 +140,11 @@ def test_maps_of_one_revision_are_the_same_and_never_ahead_of_the_store() -> Non
 
 def test_the_exposure_ledger_lists_what_stands_on_one_copy_and_nothing_else() -> None:
     solo = replace(BASE, standby=None)
-    assert list(plane_laws.exposed("fra1-cp", {ShardId(7): 5}, [solo], 10)) == []
-    for ledger, record in (({}, solo), ({ShardId(7): 5}, BASE), ({ShardId(7): 11}, solo)):
-        assert [b.law for b in plane_laws.exposed("fra1-cp", ledger, [record], 10)] == [FleetLaw.EXPOSURE]
+    assert list(plane_laws.exposed("fra1-cp", {ShardId(7): 5}, [solo], {ShardId(7): 5})) == []
+    assert list(plane_laws.exposed("fra1-cp", {ShardId(7): 5}, [solo], {})) == []
+    for ledger, record in (({}, solo), ({ShardId(7): 5}, BASE), ({ShardId(7): 6}, solo)):
+        found = plane_laws.exposed("fra1-cp", ledger, [record], {ShardId(7): 5})
+        assert [b.law for b in found] == [FleetLaw.EXPOSURE]
 
 
 def test_a_copy_lies_in_its_shards_geography() -> None:
