@@ -317,7 +317,7 @@ async def test_a_peer_that_is_back_soon_is_told_down_before_it_is_told_up_again(
         pair.send(lost, number)
     await pair.kill(lost)
     await pair.revive(lost)
-    await pair.until(lambda: len(pair.seen[left].changes) >= 3)
+    await pair.until(lambda: all(seen.changes.count("up") == 2 for seen in pair.seen.values()))
     for number in range(101, 151):
         pair.send(lost, number)
     await pair.until(lambda: pair.seen[left].numbers[-1:] == [150])
