@@ -133,7 +133,7 @@ class Drill:
 
 
 def drill(seed: int) -> Drill:
-    """Build a fleet of four data centers, in which the machines of control planes agree on the date."""
+    """Build a fleet of four data centers."""
     stormy = seed % 2 == 1
     setting = Setting(
         data_centers=(4,),
@@ -146,9 +146,6 @@ def drill(seed: int) -> Drill:
         lost_call_ratio=0.02 if stormy else 0.0,
     )
     fleet = SimFleet(World(seed), plan_of(setting), parts())
-    first, *others = (fleet.hosts[control_plane] for control_plane in fleet.planes)
-    for host in others:
-        host.offset_s = first.offset_s
     fleet.start()
     made = Drill(fleet)
     made.run(BEGUN_S)

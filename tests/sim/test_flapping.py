@@ -9,7 +9,7 @@ import pytest
 
 from chaos.setting import SMALL
 from chaos.sim.fleet import SimFleet
-from chaos.sim.time import World
+from chaos.sim.time import WALL_SKEW_S, World
 from chaos.sim.worlds import parts, plan_of
 from control_plane.holddown import DOUBLINGS_MAX
 from control_plane.reception import Reception
@@ -25,6 +25,8 @@ NEAR_S = 1.5
 """How near to the end of its hold-down it falls again, on either side."""
 CLOCKS = 0.98
 """Two clocks that run apart as far as leases allow measure a hold-down so differently."""
+DATES_S = 2 * WALL_SKEW_S
+"""Another leader goes by another date."""
 PERSON = Asked("users/ada", "seen", "")
 
 
@@ -86,7 +88,7 @@ class Watch:
         after_s = self.fleet.world.now - self.welcomed_at
         if not new.solo:
             self.led_by_plan.append(after_s)
-            if after_s < CLOCKS * self.holddown_s:
+            if after_s < CLOCKS * self.holddown_s - DATES_S:
                 self.too_soon.append(f"shard {new.shard} {after_s:.1f} s after return {self.welcomes}")
 
     def _events(self) -> list[event_pb2.Event]:
@@ -108,13 +110,10 @@ class Watch:
 
 
 def watch(seed: int, dc: str) -> Watch:
-    """Build a fleet of four data centers, in which the machines of control planes agree on the date."""
+    """Build a fleet of four data centers."""
     plan = plan_of(replace(SMALL, data_centers=(4,), pause_s=0.5))
     plan = replace(plan, tenants=plan.tenants[:2])
     fleet = SimFleet(World(seed), plan, parts())
-    first, *others = (fleet.hosts[control_plane.id] for control_plane in plan.topology.control_planes)
-    for host in others:
-        host.offset_s = first.offset_s
     fleet.start()
     watched = Watch(fleet, DcId(dc))
     watched.run(8.0)
@@ -141,5 +140,5 @@ def test_a_data_center_that_flaps_near_its_hold_down_leads_nothing_by_plan_befor
     watched.run(watched.holddown_s + 20.0)
     assert watched.too_soon == []
     assert watched.led_by_plan, "in the end it is given its share again"
-    assert max(watched.led_by_plan) >= CLOCKS * watched.holddown_s
+    assert max(watched.led_by_plan) >= CLOCKS * watched.holddown_s - DATES_S
     assert watched.fleet.settled() == []
