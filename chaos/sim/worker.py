@@ -29,8 +29,8 @@ def main() -> None:
     """Work until the input ends; Ctrl-C reaches the whole terminal, and only the parent acts on it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     task = task_named(json.loads(sys.stdin.readline())["task"])
-    # A schedule ends within seconds: what it leaves in cycles is collected once it is over, and what was imported is not
-    # searched for that.
+    # A schedule ends within seconds: what it leaves in cycles is collected once it is over, and what was imported is
+    # not searched for that.
     gc.disable()
     gc.freeze()
     for line in sys.stdin:
