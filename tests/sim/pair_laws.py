@@ -114,8 +114,7 @@ class Witness:
         pair = self._pair(old.primary.node)
         if pair is None or pair.state.fence != old.fence or pair.state.role not in OWNING:
             return
-        shelf = self._shelf(new.primary)
-        if pair.state.role is not Role.DRAINED or shelf is None or not _holds(shelf, pair.state.tip):
+        if pair.state.role is not Role.DRAINED or not self._has(new.primary, pair.state.tip):
             what = f"{old.primary.node} is {pair.state.role.value} at {pair.state.tip.lsn} in {old.fence}"
             raise BrokenLawError(FleetLaw.I13, f"{what}, {new.primary.node} takes over")
 
