@@ -19,7 +19,7 @@ from chaos.sim.run import SimResult, simulate
 from chaos.sim.tasks import JUDGE_SAVED, heard
 from chaos.sim.worlds import parts, schedule_of
 
-SCHEDULES = 80
+SCHEDULES = 800
 FAILURES = 5
 OPERATIONS = 500
 """How many acknowledged ones a schedule has on average, at least: one that hardly does anything shows nothing."""
