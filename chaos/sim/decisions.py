@@ -15,8 +15,9 @@ from control_plane.views import Order, TransferOrder
 from core.assignments import Add, Assignment, Cancel, Copy, Override, Promote, Swap, Switchover
 from core.names import ControlPlaneId, NodeId, ShardId, dc_of
 
-LATELY_S = 0.5
-"""How long after its last message a join, or a snapshot, counts as under way."""
+LATELY_S = 2.5
+"""A promotion so long after the last message of a join, or of a snapshot, came in the middle of it: the verdict on who
+sent it takes that long."""
 CLOSED_WITHIN_S = 16.0
 """How long after what it names came back an evacuation may stay open: its longest wait, and a change of leader."""
 BY_ORDER = ("promote", "evacuate", "override")

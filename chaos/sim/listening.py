@@ -27,6 +27,9 @@ from nodes.memory_journal import Shelf
 from nodes.ports import CopyMeta
 from nodes.records import Generation
 
+OUT_OF_DATE_S = 1.0
+"""A copy that greets anew so soon after a part of a snapshot left for it meets that part, or the next, unwanted."""
+
 
 class Listening:
     """Hears every frame that leaves a node."""
@@ -35,8 +38,8 @@ class Listening:
         self._seen, self._answers = seen, answers
         self._geographies = {dc.id: dc.geography for dc in seen.topology.data_centers}
         self._metas: dict[Place, CopyMeta] = {}
-        self._greeted: dict[Place, int] = {}
-        """The number of a copy's last greeting."""
+        self._offered: dict[Place, tuple[int, float]] = {}
+        """Of the snapshot that a copy was sent last: the greeting that it answers, and when its last part left."""
         self._says: Mapping[type, Callable[[NodeId, NodeId, Message], None]] = {
             Append: self._append,
             Ack: self._ack,
@@ -78,13 +81,14 @@ class Listening:
     def _hello(self, source: NodeId, target: NodeId, message: Message) -> None:
         assert isinstance(message, Hello)
         self._spoke(source, message.shard, "a greeting", message.seen)
-        self._greeted[message.shard, source] = message.number
+        number, at_s = self._offered.get((message.shard, source), (message.number, 0.0))
+        if number != message.number and self._seen.now - at_s < OUT_OF_DATE_S:
+            self._seen.mark(Mark.STALE_SNAPSHOT)
 
     def _part(self, source: NodeId, target: NodeId, message: Message) -> None:
         assert isinstance(message, SnapshotPart)
         self._seen.shipped_s[message.shard] = self._seen.now
-        if self._greeted.get((message.shard, target)) != message.number:
-            self._seen.mark(Mark.STALE_SNAPSHOT)
+        self._offered[message.shard, target] = (message.number, self._seen.now)
 
     def _ack(self, source: NodeId, target: NodeId, message: Message) -> None:
         assert isinstance(message, Ack)

@@ -50,8 +50,8 @@ class Witness:
         self._stood: dict[str, tuple[FleetMap, Revision]] = {}
         """Every map, and where it stood when it was last looked at."""
         self._shown: dict[Revision, dict[ShardId, Fence]] = {}
-        self._exposed: dict[ControlPlaneId, tuple[ControlPlaneDriver | None, dict[ShardId, int]]] = {}
-        """By control plane: its present life, and the wall times by which it showed shards on one copy."""
+        self._exposed: dict[ControlPlaneId, tuple[ControlPlaneDriver | None, dict[ShardId, tuple[Fence, int]]]] = {}
+        """By control plane: its present life, the shards that it shows on one copy, and since which epoch and time."""
         world.after(LOOK_S, self._look)
         world.after(TROUBLE_S, self._see_trouble)
 
@@ -159,8 +159,13 @@ class Witness:
     def _since_shown(self, plane: ControlPlaneId, driver: ControlPlaneDriver) -> Mapping[ShardId, int]:
         """Say by when, as its clock may go, this life of a control plane showed each shard on one copy."""
         life, known = self._exposed.get(plane, (None, {}))
-        known = known if life is driver else {}
         latest_ms = FIRST_DAY_MS + int((self._seen.now + WALL_SKEW_S) * 1000)
-        solo = [record.shard for record in driver.fleet_map.shards.values() if record.solo]
-        self._exposed[plane] = (driver, {shard: known.get(shard, latest_ms) for shard in solo})
-        return self._exposed[plane][1]
+        showed: dict[ShardId, tuple[Fence, int]] = {}
+        for number, record in driver.fleet_map.shards.items():
+            if record.solo:
+                began, at_ms = known.get(number, (record.fence, latest_ms))
+                since = [one for one in self._seen.shard(number).records if began <= one.fence <= record.fence]
+                same = life is driver and all(one.solo for one in since)
+                showed[number] = (began, at_ms) if same else (record.fence, latest_ms)
+        self._exposed[plane] = (driver, showed)
+        return {number: at_ms for number, (_, at_ms) in showed.items()}
