@@ -9,6 +9,7 @@ from core.names import NodeId, ShardId
 from nodes.apps.wire import entry_of
 from nodes.memory_journal import Shelf
 from nodes.ports import CopyMeta
+from nodes.records import following, tip_of
 from nodes.views import Answered, QueryAnswer
 
 
@@ -106,6 +107,9 @@ class Answers:
 
     def _took_effect(self, said: Said, shard: SeenShard, shelf: Shelf, position: int) -> None:
         record = shelf.records[position]
+        before = tip_of(shelf.records[position - 1]) if position else shelf.floor
+        if record != following(before, record.generation, record.body):
+            return  # A bit of it reads wrong: what it says is not what was written.
         entry = entry_of(record.body)
         first = shard.requests.setdefault((entry.tenant, entry.actor, entry.request_id), record.lsn)
         if first != record.lsn:
