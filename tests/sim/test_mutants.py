@@ -5,13 +5,13 @@ Here are those that die quickly; ``make prove-mutants`` hunts all of them, and w
 
 import pytest
 
-from chaos.fleet_laws import FleetLaw
+from chaos.fleet_laws import Breach, FleetLaw
 from chaos.judgement import Law
 from nodes.pair_rules import Rules
 from tests.sim.mutants import client, control_plane, pair
 from tests.sim.mutants.catalog import MUTANTS, WAITING
 from tests.sim.mutants.kill import Fate, hunted
-from tests.sim.mutants.mutant import Mutant
+from tests.sim.mutants.mutant import Mutant, Stage
 from tests.sim.mutants.table import page, told
 
 SLOW = ("empty disk under the old copy id", "ADD decided before the learner reached n")
@@ -42,6 +42,14 @@ def test_what_breaks_nothing_survives_its_budget_and_is_said_to() -> None:
     assert "SURVIVED harmless" in told(fate)
 
 
+def test_a_schedule_that_breaks_a_law_by_itself_proves_nothing() -> None:
+    broken = Breach(FleetLaw.I1, "it always is")
+    mutant = Mutant("any", "breaks a law", FleetLaw.I1, Stage("a broken world", lambda *_: broken), 3)
+    fate = hunted(mutant)
+    assert (fate.law, fate.alone, fate.right) == (FleetLaw.I1, FleetLaw.I1, False)
+    assert told(fate) == "NO PROOF any: schedule 1 breaks I1 without it"
+
+
 def test_a_mutant_is_gone_when_its_schedule_is_over() -> None:
     swap = next(mutant for mutant in pair.MUTANTS if mutant.swaps).swaps[0]
     mutant = next(mutant for mutant in pair.MUTANTS if swap in mutant.swaps)
@@ -60,7 +68,7 @@ def test_every_mutant_of_the_protocol_is_there_or_waits() -> None:
 def test_the_table_says_who_survived_and_who_died_by_another_law() -> None:
     first, second, third = list(MUTANTS.values())[:3]
     fates = [
-        Fate(first.name, first.law, 4, first.law, "seen", 2),
+        Fate(first.name, first.law, 4, first.law, "seen", faults=2),
         Fate(second.name, second.law, 3, Law.LOST, "seen"),
         Fate(third.name, third.law, third.budget),
     ]

@@ -46,6 +46,8 @@ def told(fate: Fate) -> str:
     """Say what became of one, in one line."""
     if fate.law is None:
         return f"SURVIVED {fate.name}: {fate.schedules} schedules"
+    if fate.alone is not None:
+        return f"NO PROOF {fate.name}: schedule {fate.schedules} breaks {fate.alone.name} without it"
     how = "killed" if fate.right else f"WRONG LAW ({fate.expected.name} expected)"
     return f"{how} {fate.name}: {fate.law.name} in schedule {fate.schedules}: {fate.what}"
 
