@@ -28,13 +28,13 @@ class WatchedNetwork(Network[SimMessage]):
 
     def send(self, source: Name, target: Name, message: SimMessage, *, bulk: bool = False) -> None:
         """Send on the stream."""
-        if isinstance(message, Frame):
+        if type(message) is Frame:
             self._witness.sent(NodeId(source), NodeId(target), message)
-        elif isinstance(message, Report):
+        elif type(message) is Report:
             for copy in message.message.copies:
                 if copy.complaint:
                     self._witness.complained(NodeId(source), ShardId(copy.shard), copy.complaint)
-        super().send(source, target, message, bulk=bulk)
+        Network.send(self, source, target, message, bulk=bulk)
 
     def call(
         self,
