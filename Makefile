@@ -13,7 +13,7 @@ LOAD_STAMP := .venv/installed-load.stamp
 .PHONY: help setup proto lock check test prove prove-model prove-mutants rehearse bench load format
 
 help: ## List the targets.
-	@sed -n 's/^\([a-z]*\):.*## /make \1|/p' Makefile | awk -F'|' '{printf "%-14s %s\n", $$1, $$2}'
+	@sed -n 's/^\([a-z-]*\):.*## /make \1|/p' Makefile | awk -F'|' '{printf "%-20s %s\n", $$1, $$2}'
 
 setup: $(STAMP) ## Create .venv with the pinned packages and the twinhold command.
 
