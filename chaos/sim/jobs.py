@@ -35,12 +35,15 @@ async def spread(task: str, inputs: Iterable[Input], heard: Heard, *, jobs: int)
         UnavailableError: a process ended by itself, or an input took too long.
     """
     shared = iter(inputs)
+    failed: list[BaseException] = []
     try:
         async with asyncio.TaskGroup() as group:
             for _ in range(jobs):
                 group.create_task(_work(task, shared, heard))
     except* UnavailableError as errors:
-        raise errors.exceptions[0] from None
+        failed += errors.exceptions
+    if failed:  # outside of the block, which would wrap it in a group again
+        raise failed[0]
 
 
 async def _work(task: str, inputs: Iterator[Input], heard: Heard) -> None:
