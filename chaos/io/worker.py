@@ -5,6 +5,7 @@ import json
 import os
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 
 from chaos.io.child import LINE_BYTES_MAX, Fields
 from core.errors import UnavailableError
@@ -35,7 +36,11 @@ class Worker:
             env={**os.environ, "GRPC_VERBOSITY": "NONE"},
         )
         worker = cls(process, module)
-        await worker.send(**configuration)
+        try:
+            await worker.send(**configuration)
+        except BaseException:  # cut short: nobody else knows of it
+            await worker.kill()
+            raise
         return worker
 
     @property
@@ -91,6 +96,12 @@ class Worker:
             self._process.kill()
             await self._process.wait()
         await self._listener
+
+    async def kill(self) -> None:
+        """End it at once: what it is at is of no use to anybody any more."""
+        with suppress(ProcessLookupError):
+            self._process.kill()
+        await self.end()
 
     async def _listen(self) -> None:
         assert self._process.stdout is not None, "the pipe was asked for"

@@ -2,9 +2,7 @@
 
 import asyncio
 import os
-import signal
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import suppress
 from typing import TypeAlias
 
 from chaos.io.child import Fields
@@ -35,30 +33,30 @@ async def spread(task: str, inputs: Iterable[Input], heard: Heard, *, jobs: int)
         UnavailableError: a process ended by itself, or an input took too long.
     """
     shared = iter(inputs)
+    workers: list[Worker] = []
     failed: list[BaseException] = []
+    whole = False
     try:
+        for _ in range(jobs):
+            workers.append(await Worker.start("chaos.sim.worker", {"task": task}))
         async with asyncio.TaskGroup() as group:
-            for _ in range(jobs):
-                group.create_task(_work(task, shared, heard))
+            for worker in workers:
+                group.create_task(_work(worker, shared, heard))
+        whole = True
     except* UnavailableError as errors:
         failed += errors.exceptions
-    if failed:  # outside of the block, which would wrap it in a group again
+    finally:
+        # Here, not in the group's tasks: what cancels those must not cut their processes' end short.
+        for worker in workers:
+            await (worker.end() if whole else worker.kill())
+    if failed:  # outside of the handler, which would wrap it in a group again
         raise failed[0]
 
 
-async def _work(task: str, inputs: Iterator[Input], heard: Heard) -> None:
-    worker = await Worker.start("chaos.sim.worker", {"task": task})
-    try:
-        for one in inputs:
-            await worker.send(**one)
-            heard(one, await _result(worker, one))
-    except BaseException:
-        # What it is at is of no use to anybody any more; it need not be waited for.
-        with suppress(ProcessLookupError):
-            os.kill(worker.pid, signal.SIGKILL)
-        raise
-    finally:
-        await worker.end()
+async def _work(worker: Worker, inputs: Iterator[Input], heard: Heard) -> None:
+    for one in inputs:
+        await worker.send(**one)
+        heard(one, await _result(worker, one))
 
 
 async def _result(worker: Worker, one: Input) -> Fields:
