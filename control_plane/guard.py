@@ -234,8 +234,18 @@ class Guard:
         for mission in list(self.missions.values()):
             absorbed = mission.evacuation
             if absorbed is not None and absorbed.node is not None and absorbed.dc == evacuation.dc:
-                del self.missions[mission.cause]
-                self.office.save(closed(absorbed, self.office.clock.wall_ms()), lambda _: None)
+                self._let_go(mission, absorbed)
+
+    def _let_go(self, mission: Mission, absorbed: Evacuation) -> None:
+        del self.missions[mission.cause]
+
+        def answered(answer: Answer) -> None:
+            if not isinstance(answer, Applied) and not self.office.over:
+                # Open in the store for all we know: it ends as any other does, when what it names is back.
+                self.missions[mission.cause] = mission
+                self.office.again()
+
+        self.office.save(closed(absorbed, self.office.clock.wall_ms()), answered)
 
     def _rescue(self, mission: Mission, now: float) -> float:
         if self.office.frozen:

@@ -5,7 +5,8 @@ still holds come first: they only need what they missed.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from math import inf
 
 from control_plane.movements import Wish
 from control_plane.situation import Situation, outside
@@ -35,11 +36,14 @@ def share(dc: DcId, situation: Situation) -> Share:
     capacity = {d: sum(n.capacity for n in catalog.topology.nodes_in(d)) for d in dcs}
     part = capacity.get(dc, 0.0) / (sum(capacity.values()) or 1.0)
     geography = [d.id for d in catalog.topology.dcs_in(catalog.geography_of(dc))]
-    coming = [m.wish for m in situation.movements.open.values() if m.wish.target and dc_of(m.wish.target) == dc]
+    under_way = [move.wish for move in situation.movements.open.values()]
+    coming = [wish for wish in under_way if wish.target and dc_of(wish.target) == dc]
+    leaving = [wish.shard for wish in under_way if wish.order is Order.SWAP and _donor(wish.shard, situation) == dc]
     weight = catalog.topology.weight
     loads = catalog.loads
+    moved_in = sum(weight(w.shard) for w in coming if w.order is not Order.SWITCHOVER)
     return Share(
-        loads.placed[dc] + sum(weight(w.shard) for w in coming if w.order is not Order.SWITCHOVER),
+        loads.placed[dc] + moved_in - sum(weight(shard) for shard in leaving),
         part * sum(loads.placed[d] for d in geography),
         loads.led[dc] + sum(weight(w.shard) for w in coming if w.order is Order.SWITCHOVER),
         part * sum(loads.led[d] for d in geography),
@@ -64,15 +68,45 @@ def home(dc: DcId, situation: Situation) -> bool:
 def _standbys(dc: DcId, cause: str, reason: str, held: Share, situation: Situation) -> Iterator[Wish]:
     placed, slots = held.placed, SWAPS_MAX - situation.movements.count(cause, Order.SWAP)
     enough = ENOUGH * held.placed_due
+    donors = _Donors(situation)
     for shard, target in _candidates(dc, situation) if slots > 0 and placed < enough else ():
         if slots <= 0 or placed >= enough:
             return
         assignment = situation.catalog.get(shard)
         if assignment is None or not _may_take(assignment, target, dc, situation):
             continue
+        weight, donor = situation.catalog.topology.weight(shard), _donor(shard, situation)
+        if donors.fullness(donor, without=weight) <= placed / held.placed_due:
+            continue
+        donors.give(donor, weight)
         slots -= 1
-        placed += situation.catalog.topology.weight(shard)
+        placed += weight
         yield Wish(shard, Order.SWAP, target, cause, reason)
+
+
+@dataclass(slots=True)
+class _Donors:
+    """How full those are that give copies up in this round.
+
+    Nobody gives so much that it would be less full than who takes: two that come home at once would take the same
+    copies from each other for ever.
+    """
+
+    situation: Situation
+    _shares: dict[DcId, Share] = field(default_factory=dict)
+    _given: dict[DcId, float] = field(default_factory=dict)
+
+    def fullness(self, dc: DcId, *, without: float) -> float:
+        """Say what part of its due share a data center would have left; infinite for one that is due nothing."""
+        held = self._shares.get(dc)
+        if held is None:
+            held = self._shares[dc] = share(dc, self.situation)
+        left = held.placed - self._given.get(dc, 0.0) - without
+        return left / held.placed_due if held.placed_due > 0.0 else inf
+
+    def give(self, dc: DcId, weight: float) -> None:
+        """Count a copy as given up."""
+        self._given[dc] = self._given.get(dc, 0.0) + weight
 
 
 def _may_take(assignment: Assignment, target: NodeId, dc: DcId, situation: Situation) -> bool:
