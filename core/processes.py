@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import PurePath
 
+from core.engines import EMBEDDED, Engines
 from core.names import ControlPlaneId, NodeId
 from core.topology import Topology
 
@@ -20,6 +21,7 @@ class NodeConfig:
     seed: int
     life_fd: int | None
     """A pipe held by the host; at its end of file the process ends. None: not hosted."""
+    engines: Engines = EMBEDDED
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,7 @@ class ControlPlaneConfig:
     data_dir: PurePath
     seed: int
     life_fd: int | None
+    engines: Engines = EMBEDDED
 
 
 @dataclass(frozen=True, slots=True)
