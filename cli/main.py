@@ -22,6 +22,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "events": ("cli.events:events", "Show what the control plane decided, and why."),
     "chat": ("cli.chat:chat", "Post into a tenant's channels, read and follow them."),
     "rehearse": ("cli.rehearse:rehearse", "Lose a data center on purpose, and judge what that cost."),
+    "config": ("cli.config:config", "Show the configuration in force, and where each value came from."),
     "sim": ("cli.sim:sim", "Run whole fleets on virtual time, in trouble that a seed decides."),
     "check": ("cli.check:check", "Judge a history of writes and reads."),
     "version": ("cli.version:version", "Print the installed release."),
