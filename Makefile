@@ -8,9 +8,10 @@ LOAD_ARGS ?=
 MINUTES ?= 45
 STAMP := .venv/installed.stamp
 LOAD_STAMP := .venv/installed-load.stamp
+CLUSTER_STAMP := .venv/installed-cluster.stamp
 
 .DEFAULT_GOAL := help
-.PHONY: help setup proto lock check test prove prove-model prove-mutants rehearse bench load format
+.PHONY: help setup proto lock check test servers test-engines prove prove-model prove-mutants rehearse bench load format
 
 help: ## List the targets.
 	@sed -n 's/^\([a-z-]*\):.*## /make \1|/p' Makefile | awk -F'|' '{printf "%-20s %s\n", $$1, $$2}'
@@ -22,6 +23,9 @@ $(STAMP): requirements/dev.lock pyproject.toml tools/setup.sh
 
 $(LOAD_STAMP): requirements/load.lock $(STAMP)
 	@sh tools/setup.sh load $(LOAD_STAMP)
+
+$(CLUSTER_STAMP): requirements/cluster.lock $(STAMP)
+	@sh tools/setup.sh cluster $(CLUSTER_STAMP)
 
 proto: $(STAMP) ## Generate the Python code beside each .proto file.
 	$(BIN)/python tools/proto.py generate
@@ -44,8 +48,15 @@ check: $(STAMP) ## Format, lint, types, floors, staircase, proto lint and breaki
 	$(BIN)/python tools/proto.py breaking
 	$(BIN)/python tools/proto.py fresh
 
-test: $(STAMP) ## Run every test (at most 10 minutes).
-	$(BIN)/pytest $(PYTEST_ARGS)
+test: $(STAMP) ## Run every test that needs no server of somebody else's (at most 10 minutes).
+	$(BIN)/pytest -m "not engines" $(PYTEST_ARGS)
+
+servers: ## Fetch Cassandra and Consul into .tools (needs Java 17, Maven, apt).
+	@sh tools/servers.sh
+
+test-engines: $(CLUSTER_STAMP) ## Run the tests against the real Cassandra, Consul and Ray (at most 20 minutes).
+	@sh tools/servers.sh || echo "twinhold: WHAT NEEDS IT IS SKIPPED BELOW" >&2
+	$(BIN)/pytest -m engines $(PYTEST_ARGS)
 
 prove: $(STAMP) ## Run fresh simulated schedules for MINUTES (45), every mutant and the larger model.
 	$(BIN)/twinhold sim run --minutes $(MINUTES) --total docs/proof.json
