@@ -6,7 +6,7 @@ clock and dice, so that a copy on other code reaches the same state from the sam
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple, Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar, runtime_checkable
 
 from google.protobuf.message import Message
 
@@ -30,6 +30,16 @@ class Asked(NamedTuple):
     """Never less than that of the record before."""
     seed: int
     """Sixty-four fresh bits; 0 for queries."""
+
+
+class Change(NamedTuple):
+    """How many things of a kind differ between two states."""
+
+    kind: str
+    """In the plural, for people, e.g. ``posts``."""
+    added: int
+    removed: int
+    changed: int
 
 
 class App(Protocol[State]):
@@ -79,6 +89,15 @@ class App(Protocol[State]):
 
     def load(self, parts: Iterable[bytes], version: int) -> State:
         """Read what ``export`` wrote."""
+        ...
+
+
+@runtime_checkable
+class Compares(Protocol):
+    """An app that can say more of two states than that they differ; of one that can't, a restore is told as a whole."""
+
+    def changes(self, now: object, then: object) -> Sequence[Change]:
+        """Count what changes when ``then`` takes the place of ``now``; both are states of this app."""
         ...
 
 

@@ -6,11 +6,12 @@ from google.protobuf.message import Message
 
 from core.errors import MalformedError, NotFoundError
 from nodes.app_port import App
+from nodes.apps.restore import RestoreApp
 from nodes.apps.tenant import TenantApp
 
 
 class AppTable:
-    """What this node runs: the given apps, and the built-in ``tenant``; one per process.
+    """What this node runs: the given apps, the built-in ``tenant``, and ``restore``, which no message leads to.
 
     Raises:
         MalformedError: two apps share a name or a message type.
@@ -18,13 +19,14 @@ class AppTable:
 
     def __init__(self, apps: Iterable[App[object]]) -> None:
         everything: list[App[object]] = [TenantApp(), *apps]
-        self._by_name = _unique("app name", ((app.name, app) for app in everything))
+        named: list[App[object]] = [*everything, RestoreApp()]
+        self._by_name = _unique("app name", ((app.name, app) for app in named))
         self._by_command = _unique("command type", ((_type_name(app.command), app) for app in everything))
         self._by_query = _unique("query type", ((_type_name(app.query), app) for app in everything))
         self._by_command_url = {type_url(app.command): app for app in everything}
         self._by_query_url = {type_url(app.query): app for app in everything}
-        self._readable = {(app.name, version): app for app in everything for version in _versions(app)}
-        self._answer_urls = {app.name: type_url(app.answer) for app in everything}
+        self._readable = {(app.name, version): app for app in named for version in _versions(app)}
+        self._answer_urls = {app.name: type_url(app.answer) for app in named}
 
     @property
     def by_name(self) -> Mapping[str, App[object]]:

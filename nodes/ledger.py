@@ -7,7 +7,7 @@ snapshot and restart (I10). Which entries are committed is not known here: whoev
 What every write makes one of is a named tuple: a frozen dataclass takes three times as long to make.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple, TypeAlias
 
 from google.protobuf.message import DecodeError, Message
@@ -17,10 +17,12 @@ from core.names import ShardId
 from nodes.admission import quota_reached
 from nodes.app_port import App, Asked
 from nodes.app_table import AppTable, type_url
+from nodes.apps import restore as restore_app
 from nodes.apps import tenant as tenant_app
 from nodes.apps.wire import Entry, Recorded, entry_body, entry_of
 from nodes.ledger_snapshot import Reading, written
 from nodes.ledger_state import LedgerState, TenantState
+from nodes.restoring import in_place
 from nodes.retries import RetryWindow, body_hash, refuse_if_too_old
 
 BODY_BYTES_MAX = 1 << 20
@@ -108,6 +110,20 @@ class Ledger:
         known = self._state.tenants.get(tenant)
         return 0 if known is None else known.stored_bytes
 
+    @property
+    def at_ms(self) -> int:
+        """The time of the last entry that the state holds, milliseconds since 1970."""
+        return self._state.at_ms
+
+    def held(self, tenant: str) -> Mapping[str, object]:
+        """Return what a tenant's apps hold now, to read and not to change; raises NotFoundError."""
+        return self._state.known(tenant).apps
+
+    def recorded(self, tenant: str, actor: str, request_id: str) -> Recorded | None:
+        """Look up what a request of a tenant was answered with; None: it is not known."""
+        known = self._state.tenants.get(tenant)
+        return None if known is None else known.retries.find(actor, request_id)
+
     def decide(self, submitted: Submitted, *, at_ms: int, seed: int, strict_solo: bool, quota_bytes: int) -> Decision:
         """Judge a command; changes nothing.
 
@@ -172,6 +188,8 @@ class Ledger:
         for event in events:
             state = app.apply(state, event, version)
         known.apps[name] = state
+        if name == restore_app.NAME:
+            known.apps = in_place(self._apps, known.apps)
         known.stored_bytes += size_bytes
         held.written_bytes += size_bytes
         known.retries.add(lsn, entry, self._window)

@@ -11,7 +11,8 @@ from collections.abc import Iterable, Iterator
 from google.protobuf.message import Message
 
 from core.errors import MalformedError, RefusedByAppError
-from nodes.app_port import Asked, Decided
+from nodes.app_port import Asked, Change, Decided
+from nodes.apps import chat_changes
 from nodes.apps.chat_state import Channel, ChatState, exported, loaded
 from twinhold.v1 import chat_pb2 as pb
 
@@ -107,6 +108,12 @@ class ChatApp:
     def load(self, parts: Iterable[bytes], version: int) -> ChatState:
         """Read the state."""
         return loaded(parts)
+
+    def changes(self, now: object, then: object) -> list[Change]:
+        """Count the channels, posts and read marks that change when ``then`` takes the place of ``now``."""
+        assert isinstance(now, ChatState), "a state of chat"
+        assert isinstance(then, ChatState), "a state of chat"
+        return chat_changes.changes(now, then)
 
 
 def _post(state: ChatState, command: pb.PostMessage, asked: Asked) -> Decided:

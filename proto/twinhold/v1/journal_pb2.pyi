@@ -451,3 +451,191 @@ class RecordedAnswers(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RecordedAnswers: _TypeAlias = RecordedAnswers  # noqa: Y015
+
+@_typing.final
+class RestoreStep(_message.Message):
+    """One step of bringing a tenant back to what it was: in the journal, and in a subscription. A subscriber that sees one of
+    kind restored reads its state anew. Nobody but the tenant's node submits it.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STAGED_FIELD_NUMBER: _builtins.int
+    RESTORED_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def staged(self) -> Global___StagedPieces:
+        """A part of the state is laid ready; nothing changes yet."""
+
+    @_builtins.property
+    def restored(self) -> Global___RestoredTenant:
+        """The tenant's state is replaced."""
+
+    def __init__(
+        self,
+        *,
+        staged: Global___StagedPieces | None = ...,
+        restored: Global___RestoredTenant | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["restored", b"restored", "staged", b"staged", "step", b"step"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["restored", b"restored", "staged", b"staged", "step", b"step"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_step: _TypeAlias = _typing.Literal["staged", "restored"]  # noqa: Y015
+    _WhichOneofArgType_step: _TypeAlias = _typing.Literal["step", b"step"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_step) -> _WhichOneofReturnType_step | None: ...
+
+Global___RestoreStep: _TypeAlias = RestoreStep  # noqa: Y015
+
+@_typing.final
+class StagedPieces(_message.Message):
+    """A part of a state that is too large for one entry."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ATTEMPT_FIELD_NUMBER: _builtins.int
+    NUMBER_FIELD_NUMBER: _builtins.int
+    PIECES_FIELD_NUMBER: _builtins.int
+    attempt: _builtins.str
+    """Of which attempt; the first part of another one takes the place of what was laid ready before."""
+    number: _builtins.int
+    """The number of the part, from 0 without gaps."""
+    @_builtins.property
+    def pieces(self) -> _containers.RepeatedCompositeFieldContainer[Global___AppPiece]:
+        """The pieces, in order."""
+
+    def __init__(
+        self,
+        *,
+        attempt: _builtins.str = ...,
+        number: _builtins.int = ...,
+        pieces: _abc.Iterable[Global___AppPiece] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "number", b"number", "pieces", b"pieces"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StagedPieces: _TypeAlias = StagedPieces  # noqa: Y015
+
+@_typing.final
+class RestoredTenant(_message.Message):
+    """The state of a tenant as of an earlier time takes the place of the present one. Recorded answers stay: a request that
+    was answered before is answered the same after.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AT_MS_FIELD_NUMBER: _builtins.int
+    AS_OF_LSN_FIELD_NUMBER: _builtins.int
+    ATTEMPT_FIELD_NUMBER: _builtins.int
+    PARTS_FIELD_NUMBER: _builtins.int
+    PIECES_FIELD_NUMBER: _builtins.int
+    COUNTS_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    at_ms: _builtins.int
+    """The time that was asked for, milliseconds since 1970: every entry up to it, and none after it, is in the state."""
+    as_of_lsn: _builtins.int
+    """The last entry of the shard's journal that the state reflects."""
+    attempt: _builtins.str
+    """The attempt whose parts were laid ready; empty: everything is in pieces."""
+    parts: _builtins.int
+    """How many parts were laid ready."""
+    reason: _builtins.str
+    """Why, for people."""
+    @_builtins.property
+    def pieces(self) -> _containers.RepeatedCompositeFieldContainer[Global___AppPiece]:
+        """The state, of all apps; follows the parts."""
+
+    @_builtins.property
+    def counts(self) -> _containers.RepeatedCompositeFieldContainer[Global___RestoreCount]:
+        """What changes by it, as counted when it was decided."""
+
+    def __init__(
+        self,
+        *,
+        at_ms: _builtins.int = ...,
+        as_of_lsn: _builtins.int = ...,
+        attempt: _builtins.str = ...,
+        parts: _builtins.int = ...,
+        pieces: _abc.Iterable[Global___AppPiece] | None = ...,
+        counts: _abc.Iterable[Global___RestoreCount] | None = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of_lsn", b"as_of_lsn", "at_ms", b"at_ms", "attempt", b"attempt", "counts", b"counts", "parts", b"parts", "pieces", b"pieces", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RestoredTenant: _TypeAlias = RestoredTenant  # noqa: Y015
+
+@_typing.final
+class RestoreCount(_message.Message):
+    """How many things of a kind a restore changes."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    APP_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    ADDED_FIELD_NUMBER: _builtins.int
+    REMOVED_FIELD_NUMBER: _builtins.int
+    CHANGED_FIELD_NUMBER: _builtins.int
+    app: _builtins.str
+    """The app, e.g. "chat"."""
+    kind: _builtins.str
+    """What is counted, e.g. "posts"."""
+    added: _builtins.int
+    """That come back."""
+    removed: _builtins.int
+    """That go away."""
+    changed: _builtins.int
+    """That are there before and after, but differ."""
+    def __init__(
+        self,
+        *,
+        app: _builtins.str = ...,
+        kind: _builtins.str = ...,
+        added: _builtins.int = ...,
+        removed: _builtins.int = ...,
+        changed: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["added", b"added", "app", b"app", "changed", b"changed", "kind", b"kind", "removed", b"removed"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RestoreCount: _TypeAlias = RestoreCount  # noqa: Y015
+
+@_typing.final
+class RestoreAnswer(_message.Message):
+    """What is answered to a step."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AT_MS_FIELD_NUMBER: _builtins.int
+    AS_OF_LSN_FIELD_NUMBER: _builtins.int
+    COUNTS_FIELD_NUMBER: _builtins.int
+    at_ms: _builtins.int
+    """See RestoredTenant; 0 for a part that was laid ready."""
+    as_of_lsn: _builtins.int
+    """See RestoredTenant."""
+    @_builtins.property
+    def counts(self) -> _containers.RepeatedCompositeFieldContainer[Global___RestoreCount]:
+        """See RestoredTenant."""
+
+    def __init__(
+        self,
+        *,
+        at_ms: _builtins.int = ...,
+        as_of_lsn: _builtins.int = ...,
+        counts: _abc.Iterable[Global___RestoreCount] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of_lsn", b"as_of_lsn", "at_ms", b"at_ms", "counts", b"counts"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RestoreAnswer: _TypeAlias = RestoreAnswer  # noqa: Y015

@@ -24,36 +24,41 @@ _sym_db = _symbol_database.Default()
 
 from twinhold.v1 import assignment_pb2 as twinhold_dot_v1_dot_assignment__pb2
 from twinhold.v1 import event_pb2 as twinhold_dot_v1_dot_event__pb2
+from twinhold.v1 import journal_pb2 as twinhold_dot_v1_dot_journal__pb2
 from twinhold.v1 import tenant_pb2 as twinhold_dot_v1_dot_tenant__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n twinhold/v1/tenant_service.proto\x12\x0btwinhold.v1\x1a\x1ctwinhold/v1/assignment.proto\x1a\x17twinhold/v1/event.proto\x1a\x18twinhold/v1/tenant.proto\"N\n\x13\x43reateTenantRequest\x12#\n\x06tenant\x18\x01 \x01(\x0b\x32\x13.twinhold.v1.Tenant\x12\x12\n\nrequest_id\x18\x02 \x01(\t\";\n\x14\x43reateTenantResponse\x12#\n\x06tenant\x18\x01 \x01(\x0b\x32\x13.twinhold.v1.Tenant\" \n\x10GetTenantRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"8\n\x11GetTenantResponse\x12#\n\x06tenant\x18\x01 \x01(\x0b\x32\x13.twinhold.v1.Tenant\"K\n\x12ListTenantsRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"T\n\x13ListTenantsResponse\x12$\n\x07tenants\x18\x01 \x03(\x0b\x32\x13.twinhold.v1.Tenant\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"#\n\x13LocateTenantRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"]\n\x14LocateTenantResponse\x12+\n\nassignment\x18\x01 \x01(\x0b\x32\x17.twinhold.v1.Assignment\x12\x18\n\x10primary_endpoint\x18\x02 \x01(\t\"$\n\x14\x45xplainTenantRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"y\n\x15\x45xplainTenantResponse\x12+\n\nassignment\x18\x01 \x01(\x0b\x32\x17.twinhold.v1.Assignment\x12\x0f\n\x07reasons\x18\x02 \x03(\t\x12\"\n\x06\x65vents\x18\x03 \x03(\x0b\x32\x12.twinhold.v1.Event2\xaf\x03\n\rTenantService\x12S\n\x0c\x43reateTenant\x12 .twinhold.v1.CreateTenantRequest\x1a!.twinhold.v1.CreateTenantResponse\x12J\n\tGetTenant\x12\x1d.twinhold.v1.GetTenantRequest\x1a\x1e.twinhold.v1.GetTenantResponse\x12P\n\x0bListTenants\x12\x1f.twinhold.v1.ListTenantsRequest\x1a .twinhold.v1.ListTenantsResponse\x12S\n\x0cLocateTenant\x12 .twinhold.v1.LocateTenantRequest\x1a!.twinhold.v1.LocateTenantResponse\x12V\n\rExplainTenant\x12!.twinhold.v1.ExplainTenantRequest\x1a\".twinhold.v1.ExplainTenantResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n twinhold/v1/tenant_service.proto\x12\x0btwinhold.v1\x1a\x1ctwinhold/v1/assignment.proto\x1a\x17twinhold/v1/event.proto\x1a\x19twinhold/v1/journal.proto\x1a\x18twinhold/v1/tenant.proto\"N\n\x13\x43reateTenantRequest\x12#\n\x06tenant\x18\x01 \x01(\x0b\x32\x13.twinhold.v1.Tenant\x12\x12\n\nrequest_id\x18\x02 \x01(\t\";\n\x14\x43reateTenantResponse\x12#\n\x06tenant\x18\x01 \x01(\x0b\x32\x13.twinhold.v1.Tenant\" \n\x10GetTenantRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"8\n\x11GetTenantResponse\x12#\n\x06tenant\x18\x01 \x01(\x0b\x32\x13.twinhold.v1.Tenant\"K\n\x12ListTenantsRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"T\n\x13ListTenantsResponse\x12$\n\x07tenants\x18\x01 \x03(\x0b\x32\x13.twinhold.v1.Tenant\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"#\n\x13LocateTenantRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"]\n\x14LocateTenantResponse\x12+\n\nassignment\x18\x01 \x01(\x0b\x32\x17.twinhold.v1.Assignment\x12\x18\n\x10primary_endpoint\x18\x02 \x01(\t\"$\n\x14\x45xplainTenantRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"y\n\x15\x45xplainTenantResponse\x12+\n\nassignment\x18\x01 \x01(\x0b\x32\x17.twinhold.v1.Assignment\x12\x0f\n\x07reasons\x18\x02 \x03(\t\x12\"\n\x06\x65vents\x18\x03 \x03(\x0b\x32\x12.twinhold.v1.Event\"n\n\x14RestoreTenantRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05\x61t_ms\x18\x02 \x01(\x03\x12\x15\n\rvalidate_only\x18\x03 \x01(\x08\x12\x12\n\nrequest_id\x18\x04 \x01(\t\x12\x0e\n\x06reason\x18\x05 \x01(\t\"\x98\x01\n\x15RestoreTenantResponse\x12\r\n\x05\x61t_ms\x18\x01 \x01(\x03\x12\x11\n\tas_of_lsn\x18\x02 \x01(\x04\x12)\n\x06\x63ounts\x18\x03 \x03(\x0b\x32\x19.twinhold.v1.RestoreCount\x12\x13\n\x0bstate_bytes\x18\x04 \x01(\x04\x12\x0b\n\x03lsn\x18\x05 \x01(\x04\x12\x10\n\x08replayed\x18\x06 \x01(\x08\x32\x87\x04\n\rTenantService\x12S\n\x0c\x43reateTenant\x12 .twinhold.v1.CreateTenantRequest\x1a!.twinhold.v1.CreateTenantResponse\x12J\n\tGetTenant\x12\x1d.twinhold.v1.GetTenantRequest\x1a\x1e.twinhold.v1.GetTenantResponse\x12P\n\x0bListTenants\x12\x1f.twinhold.v1.ListTenantsRequest\x1a .twinhold.v1.ListTenantsResponse\x12S\n\x0cLocateTenant\x12 .twinhold.v1.LocateTenantRequest\x1a!.twinhold.v1.LocateTenantResponse\x12V\n\rExplainTenant\x12!.twinhold.v1.ExplainTenantRequest\x1a\".twinhold.v1.ExplainTenantResponse\x12V\n\rRestoreTenant\x12!.twinhold.v1.RestoreTenantRequest\x1a\".twinhold.v1.RestoreTenantResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'twinhold.v1.tenant_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_CREATETENANTREQUEST']._serialized_start=130
-  _globals['_CREATETENANTREQUEST']._serialized_end=208
-  _globals['_CREATETENANTRESPONSE']._serialized_start=210
-  _globals['_CREATETENANTRESPONSE']._serialized_end=269
-  _globals['_GETTENANTREQUEST']._serialized_start=271
-  _globals['_GETTENANTREQUEST']._serialized_end=303
-  _globals['_GETTENANTRESPONSE']._serialized_start=305
-  _globals['_GETTENANTRESPONSE']._serialized_end=361
-  _globals['_LISTTENANTSREQUEST']._serialized_start=363
-  _globals['_LISTTENANTSREQUEST']._serialized_end=438
-  _globals['_LISTTENANTSRESPONSE']._serialized_start=440
-  _globals['_LISTTENANTSRESPONSE']._serialized_end=524
-  _globals['_LOCATETENANTREQUEST']._serialized_start=526
-  _globals['_LOCATETENANTREQUEST']._serialized_end=561
-  _globals['_LOCATETENANTRESPONSE']._serialized_start=563
-  _globals['_LOCATETENANTRESPONSE']._serialized_end=656
-  _globals['_EXPLAINTENANTREQUEST']._serialized_start=658
-  _globals['_EXPLAINTENANTREQUEST']._serialized_end=694
-  _globals['_EXPLAINTENANTRESPONSE']._serialized_start=696
-  _globals['_EXPLAINTENANTRESPONSE']._serialized_end=817
-  _globals['_TENANTSERVICE']._serialized_start=820
-  _globals['_TENANTSERVICE']._serialized_end=1251
+  _globals['_CREATETENANTREQUEST']._serialized_start=157
+  _globals['_CREATETENANTREQUEST']._serialized_end=235
+  _globals['_CREATETENANTRESPONSE']._serialized_start=237
+  _globals['_CREATETENANTRESPONSE']._serialized_end=296
+  _globals['_GETTENANTREQUEST']._serialized_start=298
+  _globals['_GETTENANTREQUEST']._serialized_end=330
+  _globals['_GETTENANTRESPONSE']._serialized_start=332
+  _globals['_GETTENANTRESPONSE']._serialized_end=388
+  _globals['_LISTTENANTSREQUEST']._serialized_start=390
+  _globals['_LISTTENANTSREQUEST']._serialized_end=465
+  _globals['_LISTTENANTSRESPONSE']._serialized_start=467
+  _globals['_LISTTENANTSRESPONSE']._serialized_end=551
+  _globals['_LOCATETENANTREQUEST']._serialized_start=553
+  _globals['_LOCATETENANTREQUEST']._serialized_end=588
+  _globals['_LOCATETENANTRESPONSE']._serialized_start=590
+  _globals['_LOCATETENANTRESPONSE']._serialized_end=683
+  _globals['_EXPLAINTENANTREQUEST']._serialized_start=685
+  _globals['_EXPLAINTENANTREQUEST']._serialized_end=721
+  _globals['_EXPLAINTENANTRESPONSE']._serialized_start=723
+  _globals['_EXPLAINTENANTRESPONSE']._serialized_end=844
+  _globals['_RESTORETENANTREQUEST']._serialized_start=846
+  _globals['_RESTORETENANTREQUEST']._serialized_end=956
+  _globals['_RESTORETENANTRESPONSE']._serialized_start=959
+  _globals['_RESTORETENANTRESPONSE']._serialized_end=1111
+  _globals['_TENANTSERVICE']._serialized_start=1114
+  _globals['_TENANTSERVICE']._serialized_end=1633
 # @@protoc_insertion_point(module_scope)

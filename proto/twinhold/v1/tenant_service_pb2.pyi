@@ -9,6 +9,7 @@ from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from twinhold.v1 import assignment_pb2 as _assignment_pb2
 from twinhold.v1 import event_pb2 as _event_pb2
+from twinhold.v1 import journal_pb2 as _journal_pb2
 from twinhold.v1 import tenant_pb2 as _tenant_pb2
 import builtins as _builtins
 import sys
@@ -284,3 +285,85 @@ class ExplainTenantResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ExplainTenantResponse: _TypeAlias = ExplainTenantResponse  # noqa: Y015
+
+@_typing.final
+class RestoreTenantRequest(_message.Message):
+    """A tenant to restore."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    AT_MS_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """"tenants/{geography}/{slug}"."""
+    at_ms: _builtins.int
+    """The time, milliseconds since 1970, by the clock that journal entries carry; not in the future."""
+    validate_only: _builtins.bool
+    """True: say what would change, and change nothing."""
+    request_id: _builtins.str
+    """A fresh UUID; a retry uses the same one. Not needed with validate_only."""
+    reason: _builtins.str
+    """Why, for people and for the journal; at most 200 characters."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        at_ms: _builtins.int = ...,
+        validate_only: _builtins.bool = ...,
+        request_id: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_ms", b"at_ms", "name", b"name", "reason", b"reason", "request_id", b"request_id", "validate_only", b"validate_only"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RestoreTenantRequest: _TypeAlias = RestoreTenantRequest  # noqa: Y015
+
+@_typing.final
+class RestoreTenantResponse(_message.Message):
+    """What a restore changes."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AT_MS_FIELD_NUMBER: _builtins.int
+    AS_OF_LSN_FIELD_NUMBER: _builtins.int
+    COUNTS_FIELD_NUMBER: _builtins.int
+    STATE_BYTES_FIELD_NUMBER: _builtins.int
+    LSN_FIELD_NUMBER: _builtins.int
+    REPLAYED_FIELD_NUMBER: _builtins.int
+    at_ms: _builtins.int
+    """The time that was asked for, milliseconds since 1970."""
+    as_of_lsn: _builtins.int
+    """The last entry of the shard's journal that the restored state reflects."""
+    state_bytes: _builtins.int
+    """The bytes of the restored state."""
+    lsn: _builtins.int
+    """The entry that restored the tenant; 0 with validate_only."""
+    replayed: _builtins.bool
+    """True: it was done before under this request_id, and what was recorded then is given."""
+    @_builtins.property
+    def counts(self) -> _containers.RepeatedCompositeFieldContainer[_journal_pb2.RestoreCount]:
+        """What changes, by app and kind; kinds of which nothing changes are left out."""
+
+    def __init__(
+        self,
+        *,
+        at_ms: _builtins.int = ...,
+        as_of_lsn: _builtins.int = ...,
+        counts: _abc.Iterable[_journal_pb2.RestoreCount] | None = ...,
+        state_bytes: _builtins.int = ...,
+        lsn: _builtins.int = ...,
+        replayed: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of_lsn", b"as_of_lsn", "at_ms", b"at_ms", "counts", b"counts", "lsn", b"lsn", "replayed", b"replayed", "state_bytes", b"state_bytes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RestoreTenantResponse: _TypeAlias = RestoreTenantResponse  # noqa: Y015

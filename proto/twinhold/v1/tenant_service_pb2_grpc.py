@@ -61,6 +61,11 @@ class TenantServiceStub:
                 request_serializer=twinhold_dot_v1_dot_tenant__service__pb2.ExplainTenantRequest.SerializeToString,
                 response_deserializer=twinhold_dot_v1_dot_tenant__service__pb2.ExplainTenantResponse.FromString,
                 _registered_method=True)
+        self.RestoreTenant = channel.unary_unary(
+                '/twinhold.v1.TenantService/RestoreTenant',
+                request_serializer=twinhold_dot_v1_dot_tenant__service__pb2.RestoreTenantRequest.SerializeToString,
+                response_deserializer=twinhold_dot_v1_dot_tenant__service__pb2.RestoreTenantResponse.FromString,
+                _registered_method=True)
 
 
 class TenantServiceServicer:
@@ -103,6 +108,14 @@ class TenantServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RestoreTenant(self, request, context):
+        """Brings a tenant back to what it was at a time, from the archive and the journal; idempotent by request_id. Nodes
+        serve it as well, for the tenants of which they are primary.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_TenantServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -130,6 +143,11 @@ def add_TenantServiceServicer_to_server(servicer, server):
                     servicer.ExplainTenant,
                     request_deserializer=twinhold_dot_v1_dot_tenant__service__pb2.ExplainTenantRequest.FromString,
                     response_serializer=twinhold_dot_v1_dot_tenant__service__pb2.ExplainTenantResponse.SerializeToString,
+            ),
+            'RestoreTenant': grpc.unary_unary_rpc_method_handler(
+                    servicer.RestoreTenant,
+                    request_deserializer=twinhold_dot_v1_dot_tenant__service__pb2.RestoreTenantRequest.FromString,
+                    response_serializer=twinhold_dot_v1_dot_tenant__service__pb2.RestoreTenantResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -269,6 +287,33 @@ class TenantService:
             '/twinhold.v1.TenantService/ExplainTenant',
             twinhold_dot_v1_dot_tenant__service__pb2.ExplainTenantRequest.SerializeToString,
             twinhold_dot_v1_dot_tenant__service__pb2.ExplainTenantResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RestoreTenant(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/twinhold.v1.TenantService/RestoreTenant',
+            twinhold_dot_v1_dot_tenant__service__pb2.RestoreTenantRequest.SerializeToString,
+            twinhold_dot_v1_dot_tenant__service__pb2.RestoreTenantResponse.FromString,
             options,
             channel_credentials,
             insecure,

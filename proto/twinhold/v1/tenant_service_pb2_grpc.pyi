@@ -45,6 +45,10 @@ class TenantServiceStub:
     """Says where a tenant lives."""
     ExplainTenant: _grpc.UnaryUnaryMultiCallable[_tenant_service_pb2.ExplainTenantRequest, _tenant_service_pb2.ExplainTenantResponse]
     """Says where a tenant lives, why, what happened to it and what would happen next."""
+    RestoreTenant: _grpc.UnaryUnaryMultiCallable[_tenant_service_pb2.RestoreTenantRequest, _tenant_service_pb2.RestoreTenantResponse]
+    """Brings a tenant back to what it was at a time, from the archive and the journal; idempotent by request_id. Nodes
+    serve it as well, for the tenants of which they are primary.
+    """
 
 @_typing.type_check_only
 class TenantServiceAsyncStub(TenantServiceStub):
@@ -63,6 +67,10 @@ class TenantServiceAsyncStub(TenantServiceStub):
     """Says where a tenant lives."""
     ExplainTenant: _aio.UnaryUnaryMultiCallable[_tenant_service_pb2.ExplainTenantRequest, _tenant_service_pb2.ExplainTenantResponse]  # type: ignore[assignment]
     """Says where a tenant lives, why, what happened to it and what would happen next."""
+    RestoreTenant: _aio.UnaryUnaryMultiCallable[_tenant_service_pb2.RestoreTenantRequest, _tenant_service_pb2.RestoreTenantResponse]  # type: ignore[assignment]
+    """Brings a tenant back to what it was at a time, from the archive and the journal; idempotent by request_id. Nodes
+    serve it as well, for the tenants of which they are primary.
+    """
 
 class TenantServiceServicer(metaclass=_abc_1.ABCMeta):
     """Tenants. There is no central directory: Create is routed by hash to the tenant's shard, List pages through the
@@ -108,5 +116,15 @@ class TenantServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_tenant_service_pb2.ExplainTenantResponse, _abc.Awaitable[_tenant_service_pb2.ExplainTenantResponse]]:
         """Says where a tenant lives, why, what happened to it and what would happen next."""
+
+    @_abc_1.abstractmethod
+    def RestoreTenant(
+        self,
+        request: _tenant_service_pb2.RestoreTenantRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_tenant_service_pb2.RestoreTenantResponse, _abc.Awaitable[_tenant_service_pb2.RestoreTenantResponse]]:
+        """Brings a tenant back to what it was at a time, from the archive and the journal; idempotent by request_id. Nodes
+        serve it as well, for the tenants of which they are primary.
+        """
 
 def add_TenantServiceServicer_to_server(servicer: TenantServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
