@@ -22,7 +22,6 @@ from control_plane.views import (
     MovePlan,
     OperationFailure,
     OperationView,
-    Order,
     Started,
     Statement,
     Step,
@@ -31,6 +30,7 @@ from control_plane.writer import Answer
 from core.assignments import Assignment
 from core.errors import ConflictError, NotFoundError, RefusedBySafetyError, TwinholdError, UnknownOutcomeError
 from core.names import DcId, ShardId, dc_of
+from core.orders import Order
 from core.ports import Rng
 
 DataCenterDone = Callable[[DataCenterView | TwinholdError], None]

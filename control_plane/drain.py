@@ -12,9 +12,10 @@ from control_plane.loads import Certificate
 from control_plane.movements import Wish
 from control_plane.placement import Placement, Room
 from control_plane.situation import Situation
-from control_plane.views import Move, MovePlan, Order, Step
+from control_plane.views import Move, MovePlan, Step
 from core.assignments import Assignment, Copy, Switchover, successor
 from core.names import CopyId, DcId, dc_of
+from core.orders import Order
 
 SWAPS_MAX = 8
 SWITCHOVERS_MAX = 3

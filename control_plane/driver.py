@@ -46,14 +46,7 @@ from control_plane.reception import Reception
 from control_plane.records_reader import records_in
 from control_plane.roster import NO_NEWS, News, Roster
 from control_plane.store_rules import nearest_majority_s
-from control_plane.views import (
-    ConferView,
-    LeaderView,
-    Proposal,
-    ProposalAnswer,
-    RegisterView,
-    ReportView,
-)
+from control_plane.views import ConferView, LeaderView, RegisterView, ReportView
 from control_plane.wire import event_to_bytes
 from core.assignments import Assignment
 from core.errors import NotLeaderError
@@ -61,6 +54,7 @@ from core.fleet_map import NO_REVISION, Delta, FleetMap, Revision
 from core.machine import Output
 from core.names import ControlPlaneId, NodeId, ShardId, TenantName, dc_of
 from core.ports import Clock, Rng, Timer
+from core.proposals import Proposal, ProposalAnswer
 from core.timers import Timers
 from core.topology import Topology, rtt_table_s
 

@@ -11,10 +11,10 @@ from math import inf
 from typing import TypeAlias
 
 from control_plane.loads import STANDBY_COST, Loads
-from control_plane.views import PrepareResult, PrepareShard
 from core.assignments import Assignment, Fence
 from core.machine import NEVER, Output
 from core.names import NodeId, ShardId
+from core.orders import PrepareResult, PrepareShard
 from core.timers import Timers
 
 CANARY_SHARE = 0.01

@@ -10,11 +10,12 @@ from control_plane.holddown import because, holddown
 from control_plane.office import Office
 from control_plane.ports import Applied, Refused, Row
 from control_plane.verdicts import SHARE, DcLost, Judgement, NodeLost, Settling, Withheld
-from control_plane.views import PrepareResult, Unreached
+from control_plane.views import Unreached
 from control_plane.writer import Answer
 from core.assignments import Assignment, Fence, Leader, Promote, successor
 from core.machine import NEVER
 from core.names import DcId, NodeId, ShardId, dc_of
+from core.orders import PrepareResult
 
 TOLD_AFTER_SILENCES = 2
 """A doubt that lasts this many silences without a verdict is told, with its reasons."""

@@ -10,9 +10,9 @@ from math import inf
 
 from control_plane.movements import Wish
 from control_plane.situation import Situation, outside
-from control_plane.views import Order
 from core.assignments import Assignment
 from core.names import DcId, NodeId, ShardId, dc_of
+from core.orders import Order
 
 ENOUGH = 0.9
 SWAPS_MAX = 6

@@ -19,13 +19,14 @@ from control_plane.records_reader import Memory, Patrol, Reader
 from control_plane.restoration import Restoration
 from control_plane.roster import News, Roster
 from control_plane.verdicts import Verdicts
-from control_plane.views import DataCenterView, Proposal
+from control_plane.views import DataCenterView
 from control_plane.writer import Writer
 from core.assignments import Assignment, Copy, Fence
 from core.assignments import Leader as LeaderProposer
 from core.errors import RefusedBySafetyError, UnavailableError
 from core.names import ControlPlaneId, DcId, GeographyId, NodeId, ShardId, copy_id, dc_of
 from core.ports import Clock, Rng, Timer
+from core.proposals import Proposal
 from core.timers import Timers
 
 NO_COPY = Fence(0, 0)

@@ -7,10 +7,10 @@ answer: "accepted" only means that the order need not be sent again soon.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from control_plane.views import Order, TransferOrder
 from core.assignments import Assignment, Fence
 from core.machine import NEVER
 from core.names import NodeId, ShardId
+from core.orders import Order, TransferOrder
 
 AGAIN_S = 1.0
 """How soon an order that does not show is given again."""

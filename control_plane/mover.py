@@ -9,9 +9,11 @@ from control_plane.movements import Ended, Wish
 from control_plane.office import Office
 from control_plane.ports import Applied
 from control_plane.situation import Situation
-from control_plane.views import CopyView, TransferOrder, TransferResult, Unreached
+from control_plane.views import Unreached
 from core.assignments import Assignment, Copy
+from core.copies import CopyView
 from core.names import DcId, NodeId, ShardId
+from core.orders import TransferOrder, TransferResult
 
 REPAIRS_MAX = 16
 """Second copies made at a time, in the whole fleet; each node's slots bound them further."""

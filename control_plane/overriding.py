@@ -14,9 +14,10 @@ from control_plane.books import OperationBook
 from control_plane.office import Office
 from control_plane.ports import Applied, Refused, Row
 from control_plane.roster import Target
-from control_plane.views import CopyView, OperationFailure, OverridePlan, Quarantined, Sight, StaleCopy
+from control_plane.views import OperationFailure, OverridePlan, Sight, StaleCopy
 from control_plane.writer import Answer
 from core.assignments import Assignment, Copy, Operator, Override, successor
+from core.copies import CopyView, Quarantined
 from core.errors import ConflictError, RefusedBySafetyError
 from core.names import DcId, NodeId, ShardId, dc_of
 

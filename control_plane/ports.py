@@ -7,10 +7,11 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
-from control_plane.views import ConferView, PrepareResult, PrepareShard, TransferOrder, TransferResult, Unreached
+from control_plane.views import ConferView, Unreached
 from core.assignments import Assignment, Change, Fence, Proposer
 from core.fleet_map import Delta
 from core.names import ControlPlaneId, GeographyId, NodeId, ShardId
+from core.orders import PrepareResult, PrepareShard, TransferOrder, TransferResult
 
 SEGMENT = 64
 """Shards per partition: all of them that one event affects change in one conditional write."""

@@ -6,7 +6,6 @@ from functools import partial
 
 from control_plane.office import Office
 from control_plane.ports import Applied, Refused, Row
-from control_plane.views import Proposal, ProposalAnswer, ProposalApplied, ProposalRefused, ProposalUnknown
 from control_plane.writer import PENDING_MAX, Answer
 from core.assignments import (
     Add,
@@ -23,6 +22,7 @@ from core.assignments import (
 )
 from core.errors import ConflictError, OverloadedError, RefusedBySafetyError, StaleEpochError, TwinholdError
 from core.names import NodeId
+from core.proposals import Proposal, ProposalAnswer, ProposalApplied, ProposalRefused, ProposalUnknown
 
 Done = Callable[[Sequence[ProposalAnswer]], None]
 

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 
 from control_plane.movements import Wish
 from control_plane.situation import Situation
-from control_plane.views import CopyView, Order
 from core.assignments import Assignment, Copy
+from core.copies import CopyView
 from core.names import ShardId, disk_of
+from core.orders import Order
 
 CAUSE = "exposure"
 RELIEF = "relief"

@@ -7,8 +7,9 @@ the whole fleet when one of them arrives.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from control_plane.views import ConferView, CopyView, Observation, RegisterView, ReportView, Sight
+from control_plane.views import ConferView, Observation, RegisterView, ReportView, Sight
 from core.assignments import Fence
+from core.copies import CopyView
 from core.fleet_map import NO_REVISION, Revision
 from core.names import ControlPlaneId, NodeId, ShardId
 from core.timers import Timers

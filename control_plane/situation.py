@@ -11,9 +11,9 @@ from control_plane.catalog import Catalog
 from control_plane.movements import Movements, Wish
 from control_plane.placement import Placement, Room
 from control_plane.roster import Roster
-from control_plane.views import Order
 from core.assignments import Assignment
 from core.names import DcId, GeographyId, NodeId, ShardId, dc_of
+from core.orders import Order
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,11 +5,11 @@ The values of every enum are the names on the wire without their prefix.
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import TypeAlias
 
-from core.assignments import Assignment, Change, Copy, Fence
+from core.assignments import Assignment, Fence
+from core.copies import CopyView
 from core.fleet_map import NO_REVISION, Revision
-from core.names import ControlPlaneId, CopyId, DcId, GeographyId, NodeId, RegionId, ShardId
+from core.names import ControlPlaneId, DcId, GeographyId, NodeId, RegionId, ShardId
 
 
 class Sight(Enum):
@@ -24,26 +24,6 @@ class Sight(Enum):
     """It misses beats, no judgement yet."""
 
 
-class Role(Enum):
-    """What a copy does."""
-
-    PRIMARY = "PRIMARY"
-    STANDBY = "STANDBY"
-    LEARNER = "LEARNER"
-    OUT = "OUT"
-    DRAINED = "DRAINED"
-    PROMOTED = "PROMOTED"
-
-
-class Order(Enum):
-    """What the leader orders a primary to do."""
-
-    ADD = "ADD"
-    SWAP = "SWAP"
-    SWITCHOVER = "SWITCHOVER"
-    CANCEL = "CANCEL"
-
-
 @dataclass(frozen=True, slots=True)
 class Observation:
     """What one observer sees of one node or control plane."""
@@ -53,43 +33,6 @@ class Observation:
     silent_ms: int
     paired: bool
     """The observer shares a shard with the target, and its heartbeats are missed."""
-
-
-@dataclass(frozen=True, slots=True)
-class Quarantined:
-    """What a copy moved to ``orphan/`` although it may have been acknowledged: a lossy override gave it up."""
-
-    tenants: tuple[tuple[str, int], ...] = ()
-    """Entries by tenant, the most first."""
-    snapshot_lsn: int = 0
-    """Not 0: the state as of this entry too; what it holds is not counted by tenant."""
-
-
-NOTHING_QUARANTINED = Quarantined()
-
-
-@dataclass(frozen=True, slots=True)
-class CopyView:
-    """One copy, as its node reports it."""
-
-    shard: ShardId
-    copy_id: CopyId
-    fence: Fence
-    role: Role
-    last_lsn: int
-    commit_lsn: int
-    learner: NodeId | None
-    learner_lag: int
-    complaint: str
-    """Not empty: the copy asks to be relieved, and why."""
-    writes_per_s: int
-    orphaned: int
-    serving: bool
-    last: tuple[int, int, int] = (0, 0, 0)
-    """(incarnation, epoch, boot) of its last entry: of two copies, the one that ends later holds more."""
-    quarantined: Quarantined = NOTHING_QUARANTINED
-    decided: Assignment | None = None
-    """The record that it acts on, that of ``fence``: what a restored store is rebuilt from (C10)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,82 +93,6 @@ class LeaderView:
 
     leader: ControlPlaneId | None
     term: int
-
-
-@dataclass(frozen=True, slots=True)
-class Proposal:
-    """A change that the present primary asks for, on exactly that base."""
-
-    shard: ShardId
-    base: Fence
-    proposer: Copy
-    change: Change
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class ProposalApplied:
-    """In force: the new record."""
-
-    assignment: Assignment
-
-
-@dataclass(frozen=True, slots=True)
-class ProposalRefused:
-    """Not in force, and never will be by this call: what the store holds; None: no record."""
-
-    current: Assignment | None
-    reason: str
-    """A name of ``errors.proto``'s Reason: CONFLICT, STALE_EPOCH, REFUSED_BY_SAFETY, UNKNOWN_SHARD."""
-
-
-@dataclass(frozen=True, slots=True)
-class ProposalUnknown:
-    """It may have happened: read the record before acting."""
-
-    cause: str
-
-
-ProposalAnswer: TypeAlias = ProposalApplied | ProposalRefused | ProposalUnknown
-
-
-@dataclass(frozen=True, slots=True)
-class PrepareShard:
-    """A copy that may have to take over, and the record it would be promoted from."""
-
-    shard: ShardId
-    base: Fence
-
-
-@dataclass(frozen=True, slots=True)
-class PrepareResult:
-    """Whether a copy could take over now; ``refusal`` says why not."""
-
-    shard: ShardId
-    ready: bool
-    refusal: str
-    last_lsn: int
-
-
-@dataclass(frozen=True, slots=True)
-class TransferOrder:
-    """An order to a primary; giving it again does no harm."""
-
-    shard: ShardId
-    base: Fence
-    order: Order
-    target: NodeId | None
-    """ADD, SWAP: who takes the new copy."""
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class TransferResult:
-    """Whether the order is under way, or done already; ``refusal`` says why not."""
-
-    shard: ShardId
-    accepted: bool
-    refusal: str
 
 
 @dataclass(frozen=True, slots=True)

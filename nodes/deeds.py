@@ -7,7 +7,7 @@ from core.assignments import Assignment
 from core.errors import DamagedError
 from core.names import NodeId
 from core.ports import Done
-from nodes.control_port import ProposalAnswer
+from core.proposals import ProposalAnswer
 from nodes.pair_events import (
     Action,
     CarryLeases,

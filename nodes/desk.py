@@ -5,6 +5,7 @@ from itertools import islice
 from typing import TypeAlias
 
 from core.assignments import Assignment
+from core.copies import Role
 from core.errors import (
     AlreadyExistsError,
     DamagedError,
@@ -25,7 +26,7 @@ from nodes.records import Record
 from nodes.replay import Replay
 from nodes.subscription import Subscription
 from nodes.turn import Flushed
-from nodes.views import Answered, Outcome, QueryAnswer, QueryOutcome, Role
+from nodes.views import Answered, Outcome, QueryAnswer, QueryOutcome
 from nodes.waiting import Answer, Queued, Reader, Waiting
 from nodes.world import World
 

@@ -8,8 +8,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from core.assignments import Assignment, Copy, Fence
+from core.copies import CopyView, Role
 from core.errors import MalformedError, NotOwnerError, StaleEpochError, TwinholdError
 from core.names import NodeId, ShardId, TenantName, shard_id, tenant_name
+from core.orders import PrepareResult, PrepareShard, TransferOrder, TransferResult
 from core.ports import Clock, Rng, Spawn
 from core.rhythm import Rhythm
 from core.sharding import shard_of
@@ -29,17 +31,7 @@ from nodes.pulse import Pulse
 from nodes.retries import USUAL_WINDOW, RetryWindow
 from nodes.subscription import Subscription
 from nodes.turn import Turn
-from nodes.views import (
-    CopyView,
-    Observation,
-    Outcome,
-    PrepareResult,
-    PrepareShard,
-    QueryOutcome,
-    Role,
-    TransferOrder,
-    TransferResult,
-)
+from nodes.views import Observation, Outcome, QueryOutcome
 from nodes.world import Tell, World
 
 SNAPSHOT_ENTRIES = 5_000

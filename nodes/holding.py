@@ -4,6 +4,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 
 from core.assignments import Assignment, Fence
+from core.copies import CopyView, Role
 from core.errors import TwinholdError
 from core.machine import NEVER, Output
 from core.names import CopyId, NodeId, ShardId
@@ -17,7 +18,6 @@ from nodes.ports import CopyMeta, DiskError, Recovered
 from nodes.records import EMPTY, Generation, Tip
 from nodes.replay import Replay
 from nodes.shipping import Keeping
-from nodes.views import CopyView, Role
 from nodes.world import World
 
 DISK_RETRY_S = 1.0

@@ -9,10 +9,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
+from core.copies import NOTHING_QUARANTINED, Quarantined
 from core.errors import DamagedError, UnavailableError
 from core.names import CopyId, ShardId, copy_id
 from nodes.ports import CopyMeta, DiskError, Recovered
-from nodes.quarantine import NOTHING, Quarantined, counted
+from nodes.quarantine import counted
 from nodes.records import EMPTY, Record, Tip, following, tip_of
 from nodes.recovery import Progress, checked_run, checked_snapshot, snapshot_hash
 
@@ -228,7 +229,7 @@ class MemoryJournal:
 
     def quarantined(self, shard: ShardId) -> Quarantined:
         """Say what the orphans hold of a shard although it may have been acknowledged."""
-        return self._disk.quarantines.get(shard, NOTHING)
+        return self._disk.quarantines.get(shard, NOTHING_QUARANTINED)
 
     def load_snapshot(self, shard: ShardId) -> tuple[Tip, list[bytes]] | None:
         """Read the snapshot back; raises DamagedError."""

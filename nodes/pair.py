@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from core.assignments import Copy, Fence
+from core.copies import NOTHING_QUARANTINED, CopyView, Quarantined, Role
 from core.machine import NEVER, Output
 from core.names import NodeId
 from core.rhythm import Rhythm
@@ -50,9 +51,7 @@ from nodes.pair_events import (
 from nodes.pair_rules import Rules, lease_granted_s
 from nodes.pair_state import CopyState, Leases, Mode
 from nodes.ports import Recovered
-from nodes.quarantine import NOTHING, Quarantined
 from nodes.records import following
-from nodes.views import CopyView, Role
 
 WAKE_GAP_S = 0.001
 """Between two wakes at least: a time that is rounded on its way must not become a storm."""
@@ -73,7 +72,7 @@ class Pair:
         serial: int,
         now: float,
         complaint: str = "",
-        quarantined: Quarantined = NOTHING,
+        quarantined: Quarantined = NOTHING_QUARANTINED,
     ) -> None:
         self.state = CopyState(
             shard=recovered.shard,

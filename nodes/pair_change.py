@@ -8,9 +8,11 @@ I13: a planned change keeps two copies at every step.
 from dataclasses import replace
 
 from core.assignments import Add, Assignment, Cancel, Change, Copy, Evict, Fence, Swap, Switchover
+from core.copies import Role
 from core.machine import NEVER
 from core.names import NodeId
-from nodes.control_port import Proposal, ProposalApplied, ProposalRefused
+from core.orders import Order
+from core.proposals import Proposal, ProposalApplied, ProposalRefused
 from nodes.frames import Decided, Invite
 from nodes.pair_commit import stream
 from nodes.pair_events import (
@@ -28,7 +30,6 @@ from nodes.pair_rules import JOINING, lease_granted_s
 from nodes.pair_state import Attempt, CopyState, Joining, Mode, Peer
 from nodes.ports import Intent
 from nodes.records import Generation
-from nodes.views import Order, Role
 
 LAG_SMALL_ENTRIES = 256
 """A learner or standby that lags less is near enough to make its change binding."""

@@ -4,13 +4,13 @@ I1: what is acknowledged is durable on every member of in_sync. I3, I4: a change
 uncommitted is shown: ``commit_lsn`` is the only thing that the driver answers from.
 """
 
+from core.copies import Role
 from core.machine import NEVER
 from core.names import NodeId
 from nodes.frames import Ack, Append
 from nodes.pair_events import ReadTail, TailRead
 from nodes.pair_state import CopyState, Mode, Peer
 from nodes.records import Record, tip_of
-from nodes.views import Role
 
 BATCH_BYTES = 256 * 1024
 """Entries per Append: one message of a peer never fills the channel for long."""

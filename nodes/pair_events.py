@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 
 from core.assignments import Assignment, Fence
+from core.copies import NOTHING_QUARANTINED, Quarantined
 from core.names import NodeId
-from nodes.control_port import Proposal, ProposalAnswer
+from core.orders import Order
+from core.proposals import Proposal, ProposalAnswer
 from nodes.frames import ShardMessage
 from nodes.ports import CopyMeta
-from nodes.quarantine import NOTHING, Quarantined
 from nodes.records import Record, Tip
-from nodes.views import Order
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Cut:
     """The journal was cut, or replaced by a snapshot, on disk."""
 
     cuts: int
-    quarantined: Quarantined = NOTHING
+    quarantined: Quarantined = NOTHING_QUARANTINED
     """All that is kept aside by now although it may have been acknowledged."""
 
 

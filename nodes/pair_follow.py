@@ -5,13 +5,13 @@ first contact everything beyond the last common entry goes; what the primary lac
 """
 
 from core.assignments import Assignment, Fence
+from core.copies import Role
 from core.names import NodeId
 from nodes.frames import Ack, Append, Hello, Invite, SnapshotAck, SnapshotPart, Stale, Unfit, Welcome
 from nodes.pair_change import adopt, adopt_boot, heard_higher
 from nodes.pair_events import Cut, InstallSnapshot, Truncate
 from nodes.pair_state import CopyState, Incoming
 from nodes.records import EMPTY, Record, Tip, tip_of
-from nodes.views import Role
 
 
 def entries(p: CopyState, peer: NodeId, m: Append, now: float) -> None:

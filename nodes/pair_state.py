@@ -7,17 +7,17 @@ from itertools import islice
 from typing import Protocol
 
 from core.assignments import Assignment, Change, Copy, Fence
+from core.copies import NOTHING_QUARANTINED, Quarantined, Role
 from core.machine import NEVER
 from core.names import NodeId, ShardId
+from core.orders import Order
 from core.rhythm import Rhythm
 from core.timers import Timers
 from nodes.frames import ShardMessage
 from nodes.pair_events import Action, Hasten, Note, Persist, Propose, SaveMeta, Send
 from nodes.pair_rules import Rules
 from nodes.ports import CopyMeta, Intent, Span
-from nodes.quarantine import NOTHING, Quarantined
 from nodes.records import EMPTY, Generation, Record, Tip, tip_of
-from nodes.views import Order, Role
 
 RECENT_RECORDS = 512
 """Durable entries kept in memory beyond those not yet durable: whoever lags less needs no disk read."""
@@ -169,7 +169,7 @@ class CopyState:
     news_at: float = NEVER
     """When idle peers are told of the last commits, and the last writes are looked at."""
     orphaned: int = 0
-    quarantined: Quarantined = NOTHING
+    quarantined: Quarantined = NOTHING_QUARANTINED
     """What ``orphan/`` keeps although it may have been acknowledged; told at every start until it is taken away."""
     actions: list[Action] = field(default_factory=list)
     held: list[Action] = field(default_factory=list)

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
 from core.assignments import Assignment, Copy
+from core.copies import Quarantined
 from core.names import CopyId, NodeId, ShardId
-from nodes.quarantine import Quarantined
 from nodes.records import Generation, Record, Tip
 
 Message = TypeVar("Message")

@@ -9,7 +9,8 @@ from typing import Protocol
 from core.assignments import Assignment
 from core.names import NodeId, ShardId
 from core.ports import Clock
-from nodes.control_port import Control, Proposal, ProposalAnswer, ProposalUnknown
+from core.proposals import Proposal, ProposalAnswer, ProposalUnknown
+from nodes.control_port import Control
 from nodes.frames import Append, Frame, Message, SnapshotPart
 from nodes.ports import Links
 

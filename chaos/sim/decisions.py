@@ -11,9 +11,9 @@ from chaos.sim.seen import Place, Seen, SeenShard
 from control_plane.books import Book, Evacuation, Homecoming, OperationBook, Resume, book_of
 from control_plane.driver import ControlPlaneDriver
 from control_plane.ports import FLEET, Adoption, Doc, Partition, Row
-from control_plane.views import Order, TransferOrder
 from core.assignments import Add, Assignment, Cancel, Copy, Override, Promote, Swap, Switchover
 from core.names import ControlPlaneId, NodeId, ShardId, dc_of
+from core.orders import Order, TransferOrder
 
 LATELY_S = 2.5
 """A promotion so long after the last message of a join, or of a snapshot, came in the middle of it: the verdict on who

@@ -2,24 +2,24 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias, assert_never
+from typing import TypeAlias
 
 from chaos.sim.maps import MapFollower
 from chaos.sim.messages import Age, Led, Register, Report, Sign, SimMessage, Step, Whole
 from chaos.sim.network import Network
 from chaos.sim.time import Host
 from chaos.sim.witness import Witness
-from control_plane import views as cp
 from control_plane.driver import ControlPlaneDriver
 from control_plane.ports import Unknown
+from control_plane.views import LeaderView, RegisterView
 from core.assignments import Assignment
 from core.errors import NotLeaderError, TwinholdError
 from core.fleet_map import Delta, FleetMap, Revision
 from core.names import ControlPlaneId, NodeId, ShardId, TenantName
+from core.proposals import Proposal, ProposalAnswer, ProposalUnknown
 from core.rhythm import Rhythm
 from core.timers import Timers
 from core.topology import Topology
-from nodes import control_port as port
 from nodes.app_table import AppTable
 from nodes.driver import NodeDriver
 from nodes.frames import Frame
@@ -176,33 +176,30 @@ class SimNode:
 
     # The port Control.
 
-    def propose(
-        self, proposals: Sequence[port.Proposal], done: Callable[[Sequence[port.ProposalAnswer]], None]
-    ) -> None:
+    def propose(self, proposals: Sequence[Proposal], done: Callable[[Sequence[ProposalAnswer]], None]) -> None:
         """Ask the leader for changes."""
         self._witness.proposed(self.node, proposals)
-        asked = [cp.Proposal(p.shard, p.base, p.proposer, p.change, p.reason) for p in proposals]
 
-        def ask(plane: ControlPlaneDriver, back: Callable[[Sequence[cp.ProposalAnswer] | None], None]) -> None:
+        def ask(plane: ControlPlaneDriver, back: Callable[[Sequence[ProposalAnswer] | None], None]) -> None:
             try:
-                plane.propose(self.node, asked, back)
+                plane.propose(self.node, proposals, back)
             except NotLeaderError:
                 back(None)
             except TwinholdError as error:
-                back([cp.ProposalUnknown(error.message)] * len(asked))
+                back([ProposalUnknown(error.message)] * len(proposals))
 
-        def finish(answers: Sequence[cp.ProposalAnswer] | None) -> None:
+        def finish(answers: Sequence[ProposalAnswer] | None) -> None:
             if answers is None:
                 self._leader = (self._leader[0], None)
                 self._witness.proposal_unknown()
-                done([port.ProposalUnknown("no leader answered")] * len(asked))
+                done([ProposalUnknown("no leader answered")] * len(proposals))
             else:
-                done([_answer(answer) for answer in answers])
+                done(answers)
 
         self._call_leader(ask, finish)
 
     def record(
-        self, shards: Sequence[ShardId], done: Callable[[Mapping[ShardId, Assignment] | port.ProposalUnknown], None]
+        self, shards: Sequence[ShardId], done: Callable[[Mapping[ShardId, Assignment] | ProposalUnknown], None]
     ) -> None:
         """Ask for records."""
 
@@ -211,7 +208,7 @@ class SimNode:
 
         def finish(found: Found | None) -> None:
             if found is None or isinstance(found, Unknown):
-                done(port.ProposalUnknown("the record could not be read"))
+                done(ProposalUnknown("the record could not be read"))
             else:
                 done(found)
 
@@ -321,7 +318,7 @@ class SimNode:
         self._standing[plane] = self._beats
         self._pages[plane].restart()
         book = self._book
-        self._send(plane, Register(cp.RegisterView(self.node, "", book.disk_id, book.highest, 1, book.process_id)))
+        self._send(plane, Register(RegisterView(self.node, "", book.disk_id, book.highest, 1, book.process_id)))
         self._report([plane])
         if self._feed.source is None or plane == self._leader[1]:
             self._choose_feed()
@@ -338,7 +335,7 @@ class SimNode:
             if due or book.stirred(page, leads=leader in (None, plane)):
                 self._send(plane, Report(book.compose(page, self.fleet_map.revision)))
 
-    def _led(self, plane: ControlPlaneId, told: cp.LeaderView) -> None:
+    def _led(self, plane: ControlPlaneId, told: LeaderView) -> None:
         """Take an answer to reports: a sign of life, and who leads."""
         self._seen[plane].heard(self.host.now())
         if told.leader is not None and told.term >= self._leader[0] and (told.term, told.leader) != self._leader:
@@ -380,15 +377,3 @@ class _Links:
     def send(self, peer: NodeId, message: Frame, *, bulk: bool = False) -> None:
         self.host.deed()
         self.network.send(self.node, peer, message, bulk=bulk)
-
-
-def _answer(answer: cp.ProposalAnswer) -> port.ProposalAnswer:
-    match answer:
-        case cp.ProposalApplied(assignment):
-            return port.ProposalApplied(assignment)
-        case cp.ProposalRefused(current, reason):
-            return port.ProposalRefused(current, reason)
-        case cp.ProposalUnknown(cause):
-            return port.ProposalUnknown(cause)
-        case _:
-            assert_never(answer)

@@ -24,22 +24,14 @@ from chaos.sim.watched import WatchedStore, WatchedVault
 from control_plane.driver import ControlPlaneDriver
 from control_plane.io.node_wire import report_from_pb
 from control_plane.memory_store import MemoryLock, Weather
-from control_plane.views import (
-    ConferView,
-    LeaderView,
-    PrepareResult,
-    PrepareShard,
-    TransferOrder,
-    TransferResult,
-    Unreached,
-)
+from control_plane.views import ConferView, LeaderView, Unreached
 from core.errors import TwinholdError
 from core.fleet_map import Revision
 from core.names import ControlPlaneId, NodeId
+from core.orders import PrepareResult, PrepareShard, TransferOrder, TransferResult
 from core.timers import Timers
 from core.topology import Topology
 from core.wire import report_brings_news
-from nodes import views as nv
 from twinhold.v1 import node_service_pb2 as pb
 
 CALL_S = 0.5
@@ -176,21 +168,16 @@ class SimPlane:
     ) -> None:
         """Ask a node whether its copies could take over."""
         self.host.deed()
-        asked = [nv.PrepareShard(s.shard, s.base) for s in shards]
 
-        def there(back: Callable[[Sequence[nv.PrepareResult] | None], None]) -> None:
+        def there(back: Callable[[Sequence[PrepareResult] | None], None]) -> None:
             driver = self._nodes[node].driver
             try:
-                back(None) if driver is None else driver.prepare(asked, term, back)
+                back(None) if driver is None else driver.prepare(shards, term, back)
             except TwinholdError:
                 back(None)
 
-        def finish(results: Sequence[nv.PrepareResult] | None) -> None:
-            done(
-                Unreached(f"{node} did not answer")
-                if results is None
-                else [PrepareResult(r.shard, r.ready, r.refusal, r.last_lsn) for r in results]
-            )
+        def finish(results: Sequence[PrepareResult] | None) -> None:
+            done(Unreached(f"{node} did not answer") if results is None else results)
 
         self._network.call(self.plane, node, there, finish, deadline_s=CALL_S)
 
@@ -204,21 +191,16 @@ class SimPlane:
         """Give a node orders."""
         self.host.deed()
         self._vault.witness.decisions.ordered(self.plane, orders, self.host.wall_ms())
-        asked = [nv.TransferOrder(o.shard, o.base, nv.Order[o.order.value], o.target, o.reason) for o in orders]
 
-        def there(back: Callable[[Sequence[nv.TransferResult] | None], None]) -> None:
+        def there(back: Callable[[Sequence[TransferResult] | None], None]) -> None:
             driver = self._nodes[node].driver
             try:
-                back(None if driver is None else driver.transfer(asked, term))
+                back(None if driver is None else driver.transfer(orders, term))
             except TwinholdError:
                 back(None)
 
-        def finish(results: Sequence[nv.TransferResult] | None) -> None:
-            done(
-                Unreached(f"{node} did not answer")
-                if results is None
-                else [TransferResult(r.shard, r.accepted, r.refusal) for r in results]
-            )
+        def finish(results: Sequence[TransferResult] | None) -> None:
+            done(Unreached(f"{node} did not answer") if results is None else results)
 
         self._network.call(self.plane, node, there, finish, deadline_s=CALL_S)
 

@@ -19,9 +19,9 @@ from control_plane.ports import Row
 from core.assignments import Evict, Fence
 from core.fleet_map import FleetMap, Revision
 from core.names import ControlPlaneId, NodeId, ShardId
+from core.proposals import Proposal
 from core.timers import Timers
 from core.topology import Topology
-from nodes.control_port import Proposal
 from nodes.desk import DISK
 from nodes.frames import Frame
 from nodes.views import Answered, QueryAnswer

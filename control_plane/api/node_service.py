@@ -18,13 +18,14 @@ from control_plane.io.node_wire import (
     report_from_pb,
 )
 from control_plane.ports import Unknown
-from control_plane.views import LeaderView, ProposalAnswer
+from control_plane.views import LeaderView
 from core.assignments import Assignment
 from core.errors import UnavailableError
 from core.fleet_map import Revision
 from core.io.serve import Context
 from core.io.two_way import TwoWay
 from core.names import NodeId, ShardId, node_id
+from core.proposals import ProposalAnswer
 from core.wire import report_brings_news, revision_to_pb
 from twinhold.v1 import node_service_pb2 as pb
 from twinhold.v1 import node_service_pb2_grpc as pb_grpc

@@ -4,31 +4,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import assert_never
 
-from control_plane.views import (
-    NOTHING_QUARANTINED,
-    ConferView,
-    CopyView,
-    Observation,
-    Order,
-    PrepareResult,
-    PrepareShard,
-    Proposal,
-    ProposalAnswer,
-    ProposalApplied,
-    ProposalRefused,
-    ProposalUnknown,
-    Quarantined,
-    RegisterView,
-    ReportView,
-    Role,
-    Sight,
-    TransferOrder,
-    TransferResult,
-)
+from control_plane.views import ConferView, Observation, RegisterView, ReportView, Sight
 from core.assignments import Add, Assignment, Cancel, Change, Evict, Fence, Swap, Switchover
+from core.copies import NOTHING_QUARANTINED, CopyView, Quarantined, Role
 from core.errors import MalformedError
 from core.fleet_map import NO_REVISION, Revision
 from core.names import ControlPlaneId, CopyId, NodeId, ShardId, control_plane_id, node_id
+from core.orders import Order, PrepareResult, PrepareShard, TransferOrder, TransferResult
+from core.proposals import Proposal, ProposalAnswer, ProposalApplied, ProposalRefused, ProposalUnknown
 from core.wire import (
     assignment_from_pb,
     assignment_to_pb,

@@ -13,11 +13,12 @@ from control_plane.io.node_wire import (
     transfer_results_from_pb,
     transfer_to_pb,
 )
-from control_plane.views import PrepareResult, PrepareShard, TransferOrder, TransferResult, Unreached
+from control_plane.views import Unreached
 from core.errors import TwinholdError
 from core.io.delay import across, trip_s
 from core.io.status import error_of
 from core.names import DcId, NodeId
+from core.orders import PrepareResult, PrepareShard, TransferOrder, TransferResult
 from core.timers import Timers
 from core.topology import Topology
 from twinhold.v1 import node_service_pb2_grpc as pb_grpc

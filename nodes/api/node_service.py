@@ -16,9 +16,9 @@ from core.io.beat import Beat
 from core.io.serve import Context
 from core.io.two_way import TwoWay
 from core.names import ShardId, node_id
+from core.orders import Order, PrepareResult, PrepareShard, TransferOrder
 from core.ports import Timer
 from nodes.driver import NodeDriver
-from nodes.views import Order, PrepareResult, PrepareShard, TransferOrder
 from twinhold.v1 import node_service_pb2 as pb
 from twinhold.v1 import node_service_pb2_grpc as pb_grpc
 

@@ -12,9 +12,9 @@ from core.io.delay import across
 from core.io.json_log import warn
 from core.io.status import error_of
 from core.names import ControlPlaneId, NodeId, ShardId
+from core.proposals import Proposal, ProposalAnswer, ProposalUnknown
 from core.timers import Timers
 from core.wire import assignment_from_pb
-from nodes.control_port import Proposal, ProposalAnswer, ProposalUnknown
 from nodes.io.control_planes import ControlPlanes
 from nodes.io.control_wire import proposal_answer_from_pb, proposal_to_pb
 from twinhold.v1 import node_service_pb2 as pb

@@ -1,11 +1,11 @@
 """Between the values of the control port, reports and their messages."""
 
 from core.assignments import Add, Cancel, Evict, Swap, Switchover
+from core.copies import CopyView, Role
 from core.errors import MalformedError
+from core.proposals import Proposal, ProposalAnswer, ProposalApplied, ProposalRefused, ProposalUnknown
 from core.wire import assignment_from_pb, assignment_to_pb, copy_to_pb
-from nodes.control_port import Proposal, ProposalAnswer, ProposalApplied, ProposalRefused, ProposalUnknown
 from nodes.sighting import Sight
-from nodes.views import CopyView, Role
 from twinhold.v1 import errors_pb2
 from twinhold.v1 import node_service_pb2 as pb
 
@@ -55,6 +55,7 @@ def proposal_answer_from_pb(message: pb.ProposalResult) -> ProposalAnswer:
 
 def copy_report(view: CopyView, complaint: str) -> pb.CopyReport:
     """Write what a copy does; ``complaint`` is the node's own, for a copy that has none."""
+    last_incarnation, last_epoch, last_boot = view.last
     return pb.CopyReport(
         shard=view.shard,
         copy_id=view.copy_id,
@@ -69,9 +70,9 @@ def copy_report(view: CopyView, complaint: str) -> pb.CopyReport:
         writes_per_s=view.writes_per_s,
         orphaned=view.orphaned,
         serving=view.serving,
-        last_incarnation=view.last.incarnation,
-        last_epoch=view.last.epoch,
-        last_boot=view.last.boot,
+        last_incarnation=last_incarnation,
+        last_epoch=last_epoch,
+        last_boot=last_boot,
         quarantined=[pb.TenantEntries(tenant=tenant, entries=count) for tenant, count in view.quarantined.tenants],
         quarantined_snapshot_lsn=view.quarantined.snapshot_lsn,
         decided=None if view.decided is None else assignment_to_pb(view.decided),

@@ -3,6 +3,7 @@
 import sqlite3
 from collections.abc import Iterator, Mapping
 
+from core.copies import Quarantined
 from core.names import ShardId
 from nodes.io.journal_database import Row, delete, fetch, record_of, tip_row
 from nodes.io.journal_deeds import Cut, Disk, Install, SetAside, Truncate, note
@@ -15,7 +16,7 @@ from nodes.io.journal_files import (
     write_orphans,
 )
 from nodes.io.journal_index import CopyIndex
-from nodes.quarantine import Quarantined, counted
+from nodes.quarantine import counted
 from nodes.records import EMPTY, Tip, tip_of
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
+from core.copies import NOTHING_QUARANTINED, Quarantined
 from core.names import ShardId
 from nodes.io.high_marks import HighMarks, Mark
 from nodes.io.journal_database import (
@@ -19,7 +20,6 @@ from nodes.io.journal_database import (
 )
 from nodes.io.journal_index import CopyIndex, JournalIndex
 from nodes.ports import DiskError
-from nodes.quarantine import NOTHING, Quarantined
 from nodes.records import Record, Tip, record_hash, tip_of
 
 PURGE_ROWS = 512
@@ -118,7 +118,7 @@ class Disk:
 
     def quarantine(self, shard: ShardId, more: Quarantined) -> None:
         """Count what was moved to ``orphan/``."""
-        self.quarantines[shard] = self.quarantines.get(shard, NOTHING).joined(more)
+        self.quarantines[shard] = self.quarantines.get(shard, NOTHING_QUARANTINED).joined(more)
 
 
 @dataclass(slots=True)

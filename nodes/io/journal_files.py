@@ -11,9 +11,9 @@ from collections.abc import Iterable, Mapping
 from itertools import chain
 from pathlib import Path
 
+from core.copies import NOTHING_QUARANTINED, Quarantined
 from core.names import ShardId
 from nodes.io.journal_database import Row
-from nodes.quarantine import NOTHING, Quarantined
 from nodes.records import Tip
 
 ORPHANS = "orphan"
@@ -41,7 +41,7 @@ def quarantines(directory: Path) -> dict[ShardId, Quarantined]:
         if named is not None:
             shard, kind, lsn = ShardId(int(named[1])), named[2], int(named[3])
             held = Quarantined(snapshot_lsn=lsn) if kind == "snapshot" else _head(file)
-            found[shard] = found.get(shard, NOTHING).joined(held)
+            found[shard] = found.get(shard, NOTHING_QUARANTINED).joined(held)
     return found
 
 
@@ -50,7 +50,7 @@ def _head(file: Path) -> Quarantined:
         with file.open(encoding="utf-8") as lines:
             return Quarantined(tuple(json.loads(lines.readline())["tenants"].items()))
     except (OSError, ValueError, KeyError, AttributeError):
-        return NOTHING
+        return NOTHING_QUARANTINED
 
 
 def write_orphan_snapshot(directory: Path, shard: ShardId, tip: Tip, lines: Iterable[Mapping[str, object]]) -> None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
 from core.assignments import Fence
+from core.copies import CopyView
 from core.fleet_map import Revision
 from core.names import ControlPlaneId, NodeId, ShardId
 from core.ports import Clock
@@ -12,7 +13,7 @@ from core.timers import Timers
 from core.wire import revision_to_pb
 from nodes.io.control_wire import copy_report, observation
 from nodes.sighting import Sight, Sighting, judged
-from nodes.views import CopyView, Observation
+from nodes.views import Observation
 from twinhold.v1 import node_service_pb2 as pb
 
 COPIES_MAX = 512

@@ -12,6 +12,7 @@ from itertools import chain
 from pathlib import Path
 from typing import IO
 
+from core.copies import NOTHING_QUARANTINED, Quarantined
 from core.errors import DamagedError, UnavailableError
 from core.names import CopyId, ShardId
 from nodes.io.directory_lock import locked
@@ -33,7 +34,6 @@ from nodes.io.journal_scan import Scanner
 from nodes.io.journal_writer import CallSoon, JournalWriter
 from nodes.io.meta_json import meta_body
 from nodes.ports import CopyMeta, DiskError, Recovered
-from nodes.quarantine import NOTHING, Quarantined
 from nodes.records import EMPTY, Record, Tip, tip_of
 from nodes.recovery import checked_run, snapshot_hash
 
@@ -174,7 +174,7 @@ class SqliteJournal:
 
     def quarantined(self, shard: ShardId) -> Quarantined:
         """Say what ``orphan/`` keeps of a shard although it may have been acknowledged."""
-        return self._quarantines.get(shard, NOTHING)
+        return self._quarantines.get(shard, NOTHING_QUARANTINED)
 
     def load_snapshot(self, shard: ShardId) -> tuple[Tip, list[bytes]] | None:
         """Read the snapshot back; raises DamagedError."""

@@ -21,6 +21,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from core.assignments import Assignment, Copy
+from core.copies import NOTHING_QUARANTINED, Quarantined
 from core.errors import DamagedError, UnavailableError
 from core.names import CopyId, NodeId, ShardId
 from core.topology import Kind
@@ -29,7 +30,6 @@ from nodes.io.journal_database import DATABASE, LOG, LOG_BYTES
 from nodes.io.sqlite_journal import SqliteJournal
 from nodes.memory_journal import MemoryDisk, MemoryJournal
 from nodes.ports import CopyMeta, DiskError, Intent, Journal, Recovered, Span
-from nodes.quarantine import NOTHING, Quarantined
 from nodes.records import EMPTY, Generation, Record, Tip, following, tip_of
 
 PATIENCE_S = 20.0
@@ -430,9 +430,11 @@ def test_what_may_have_been_acknowledged_is_counted_by_tenant_for_good(world: Wo
     for body in bodies:
         records.append(following(tip_of(records[-1]) if records else EMPTY, FIRST, body))
     born(world, SEVEN, records)
-    assert world.journal.quarantined(SEVEN) == NOTHING
+    assert world.journal.quarantined(SEVEN) == NOTHING_QUARANTINED
     assert all_done(world, truncate(world, SEVEN, 5, orphan=True)) == [None]
-    assert world.journal.quarantined(SEVEN) == NOTHING, "an ordinary cut takes nothing away that was acknowledged"
+    assert world.journal.quarantined(SEVEN) == NOTHING_QUARANTINED, (
+        "an ordinary cut takes nothing away that was acknowledged"
+    )
     assert all_done(world, truncate(world, SEVEN, 4, orphan=True, lossy=True)) == [None]
     assert all_done(world, truncate(world, SEVEN, 1, orphan=True, lossy=True)) == [None]
     counts = Quarantined((("tenants/eu/b", 3), ("tenants/eu/a", 1)))
@@ -442,7 +444,7 @@ def test_what_may_have_been_acknowledged_is_counted_by_tenant_for_good(world: Wo
     assert world.journal.quarantined(SEVEN) == replace(counts, snapshot_lsn=1)
     restarted(world)
     assert world.journal.quarantined(SEVEN) == replace(counts, snapshot_lsn=1)
-    assert world.journal.quarantined(NINE) == NOTHING
+    assert world.journal.quarantined(NINE) == NOTHING_QUARANTINED
 
 
 @pytest.mark.parametrize("orphan", [True, False])

@@ -11,10 +11,10 @@ from core.errors import NotLeaderError, UnavailableError
 from core.gate import LoopbackPolicy
 from core.io.serve import Context, Server
 from core.names import CopyId, NodeId, ShardId
+from core.proposals import Proposal, ProposalAnswer, ProposalApplied, ProposalRefused, ProposalUnknown
 from core.timers import timers
 from core.topology import ControlPlane, Kind
 from core.wire import assignment_to_pb
-from nodes.control_port import Proposal, ProposalAnswer, ProposalApplied, ProposalRefused, ProposalUnknown
 from nodes.io.control import LeaderControl
 from nodes.io.control_planes import ControlPlanes
 from tests.fleets import small_fleet

@@ -13,13 +13,12 @@ from control_plane.io.node_wire import (
     report_from_pb,
 )
 from core.assignments import Assignment, Copy, Fence
+from core.copies import CopyView, Quarantined, Role
 from core.fleet_map import Revision
 from core.names import ControlPlaneId, CopyId, NodeId, ShardId
 from core.topology import Kind
 from nodes.io.control_wire import copy_report
-from nodes.quarantine import Quarantined
 from nodes.records import Generation
-from nodes.views import CopyView, Role
 from twinhold.v1 import control_plane_service_pb2 as cp_pb
 from twinhold.v1 import node_service_pb2 as pb
 

@@ -13,12 +13,14 @@ from google.protobuf.wrappers_pb2 import StringValue
 from chaos.fleet_laws import FleetLaw
 from chaos.judgement import Law
 from core.assignments import Assignment, Copy, Operator, Override
+from core.copies import CopyView
 from core.errors import TwinholdError
 from core.names import NodeId
+from core.orders import Order
 from nodes.apps.wire import entry_of
 from nodes.pair_rules import Rules
 from nodes.records import Record
-from nodes.views import Answered, CopyView, Order, Outcome
+from nodes.views import Answered, Outcome
 from tests.sim.pair_laws import BrokenLawError, Op, once_and_in_place, reads_hold
 from tests.sim.pair_world import Machine, PairWorld, lives
 

@@ -14,9 +14,10 @@ from chaos.fleet_laws import AnyLaw, Breach, FleetLaw
 from chaos.judgement import Law
 from chaos.sim.time import Host
 from core.assignments import Add, Assignment, Change, Copy, Evict, Override, Promote, Swap, Switchover
+from core.copies import Role
 from core.names import CopyId, NodeId, ShardId
+from core.proposals import Proposal
 from core.timers import Timers
-from nodes.control_port import Proposal
 from nodes.driver import NodeDriver
 from nodes.frames import Ack, Append, Frame, Hello, Invite, SnapshotPart, Welcome
 from nodes.memory_journal import MemoryDisk, Shelf
@@ -24,7 +25,7 @@ from nodes.pair import Pair
 from nodes.pair_rules import JOINING
 from nodes.ports import Intent
 from nodes.records import Generation, Tip, tip_of
-from nodes.views import Answered, QueryAnswer, Role
+from nodes.views import Answered, QueryAnswer
 
 OF_A_GENERATION = (Append, Ack, Invite, Welcome, SnapshotPart)
 OWNING = (Role.PRIMARY, Role.DRAINED)

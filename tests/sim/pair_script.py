@@ -10,10 +10,10 @@ from dataclasses import replace
 from chaos.fleet_laws import Breach, FleetLaw
 from core.assignments import Assignment, Evict, Fence
 from core.names import NodeId
-from nodes.control_port import Proposal
+from core.orders import Order
+from core.proposals import Proposal
 from nodes.frames import Frame
 from nodes.pair_rules import Rules
-from nodes.views import Order
 from tests.sim.pair_laws import BrokenLawError
 from tests.sim.pair_store import Way, promote
 from tests.sim.pair_world import FSYNC_S, Machine, PairWorld

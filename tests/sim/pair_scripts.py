@@ -5,8 +5,8 @@ from dataclasses import replace
 from core.assignments import Assignment, Cancel, Copy, Leader, Promote, Swap
 from core.errors import TwinholdError
 from core.names import NodeId
+from core.orders import Order
 from nodes.frames import Ack, Append, Welcome
-from nodes.views import Order
 from tests.sim.pair_script import Script
 from tests.sim.pair_store import Way
 from tests.sim.pair_world import TIMERS

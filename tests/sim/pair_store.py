@@ -7,14 +7,8 @@ from chaos.sim.time import Host, World
 from core.assignments import Assignment, Change, Fence, Leader, Promote, Proposer, legal_successor, successor
 from core.errors import ConflictError, TwinholdError
 from core.names import ShardId
+from core.proposals import Proposal, ProposalAnswer, ProposalApplied, ProposalRefused, ProposalUnknown
 from core.topology import Topology
-from nodes.control_port import (
-    Proposal,
-    ProposalAnswer,
-    ProposalApplied,
-    ProposalRefused,
-    ProposalUnknown,
-)
 
 DEADLINE_S = 0.3
 

@@ -16,30 +16,22 @@ from chaos.fleet_laws import FleetLaw
 from chaos.sim.network import Network, Weather
 from chaos.sim.time import Host, World, host
 from core.assignments import Assignment, Change, Copy, Fence
+from core.copies import Role
 from core.errors import TwinholdError
 from core.names import NodeId, ShardId, TenantName, tenant_name
+from core.orders import Order, PrepareResult, PrepareShard, TransferOrder
+from core.proposals import Proposal
 from core.rhythm import Rhythm
 from core.sharding import home_shard
 from core.timers import timers
 from core.topology import Kind, Topology
 from nodes.app_table import AppTable, type_url
-from nodes.control_port import Proposal
 from nodes.driver import NodeDriver
 from nodes.frames import Frame
 from nodes.ledger import Submitted
 from nodes.memory_journal import MemoryDisk, MemoryJournal
 from nodes.pair_rules import Rules
-from nodes.views import (
-    Answered,
-    Order,
-    Outcome,
-    PrepareResult,
-    PrepareShard,
-    QueryAnswer,
-    QueryOutcome,
-    Role,
-    TransferOrder,
-)
+from nodes.views import Answered, Outcome, QueryAnswer, QueryOutcome
 from tests.fleets import small_fleet
 from tests.sim.log_app import LogApp
 from tests.sim.pair_laws import BrokenLawError, Op, Witness, once_and_in_place, reads_hold

@@ -2,9 +2,9 @@
 
 import pytest
 
+from core.copies import CopyView
 from nodes.pair_rules import Rules
 from nodes.records import Tip
-from nodes.views import CopyView
 from tests.sim.override_world import OverrideWorld, override
 
 SCHEDULES = 200

@@ -5,13 +5,15 @@ from itertools import pairwise
 import pytest
 from google.protobuf.wrappers_pb2 import StringValue
 
+from core.copies import CopyView, Role
 from core.errors import NotOwnerError, TwinholdError
 from core.names import NodeId, ShardId
+from core.orders import Order, PrepareResult, PrepareShard
 from nodes.driver import PROGRESS_S, NodeDriver
 from nodes.ledger import Submitted
 from nodes.pair_rules import Rules
 from nodes.subscription import Subscription
-from nodes.views import Answered, CopyView, EntryStep, Order, Outcome, PrepareResult, PrepareShard, Role
+from nodes.views import Answered, EntryStep, Outcome
 from tests.sim.pair_store import promote
 from tests.sim.pair_world import COMMAND, TIMERS, PairWorld
 

@@ -5,9 +5,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from core.assignments import Add, Assignment, Change, Copy, Evict, Fence, Promote, Swap, Switchover, successor
+from core.copies import Role
 from core.names import CopyId, NodeId, ShardId
+from core.orders import Order
+from core.proposals import ProposalUnknown
 from nodes import pair, pair_change, pair_follow, pair_join
-from nodes.control_port import ProposalUnknown
 from nodes.deeds import Deeds
 from nodes.desk import Desk
 from nodes.frames import Append, Welcome
@@ -19,7 +21,7 @@ from nodes.pair_rules import Rules
 from nodes.pair_state import CopyState, Peer
 from nodes.ports import Intent
 from nodes.records import Generation, Record, Tip
-from nodes.views import Answered, Order, Role
+from nodes.views import Answered
 from nodes.waiting import Answer
 
 # Commits.

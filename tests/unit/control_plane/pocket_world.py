@@ -15,26 +15,14 @@ from control_plane.memory_store import Fate, MemoryLock, MemoryStore, Vault
 from control_plane.ports import Partition
 from control_plane.reception import Reception
 from control_plane.store_rules import StoreRules, nearest_majority_s
-from control_plane.views import (
-    ConferView,
-    CopyView,
-    Observation,
-    Order,
-    PrepareResult,
-    PrepareShard,
-    Proposal,
-    ProposalAnswer,
-    ReportView,
-    Role,
-    Sight,
-    TransferOrder,
-    TransferResult,
-    Unreached,
-)
+from control_plane.views import ConferView, Observation, ReportView, Sight, Unreached
 from core.assignments import Add, Assignment, Change, Copy, Evict, Fence, Swap, Switchover
+from core.copies import CopyView, Role
 from core.errors import TwinholdError
 from core.fleet_map import NO_REVISION, Delta
 from core.names import ControlPlaneId, CopyId, DcId, NodeId, ShardId, copy_id, dc_of
+from core.orders import Order, PrepareResult, PrepareShard, TransferOrder, TransferResult
+from core.proposals import Proposal, ProposalAnswer
 from core.sharding import rendezvous_score
 from core.timers import Timers, timers
 from core.topology import Topology, rtt_table_s

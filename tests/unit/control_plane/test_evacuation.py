@@ -7,9 +7,9 @@ import pytest
 from control_plane.evacuation import Action, AskPrepare, Finished, PromoteAll, Rescue, Scene, Stuck
 from control_plane.loads import Loads, loads_of
 from control_plane.placement import SimplePlacement
-from control_plane.views import PrepareResult
 from core.assignments import Assignment, Copy, Evict, Fence, Promote, successor
 from core.names import CopyId, DcId, GeographyId, NodeId, ShardId, dc_of
+from core.orders import PrepareResult
 from core.timers import timers
 from core.topology import Kind
 from tests.unit.control_plane.lands import two_lands

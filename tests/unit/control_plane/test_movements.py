@@ -9,9 +9,9 @@ from control_plane.movements import (
     Movements,
     Wish,
 )
-from control_plane.views import Order
 from core.assignments import Add, Assignment, Copy, Evict, Swap, Switchover, successor
 from core.names import CopyId, NodeId, ShardId
+from core.orders import Order
 from core.topology import Kind
 
 A, B, C = (Copy(NodeId(f"{dc}-c1"), CopyId(f"{dc}.1")) for dc in ("fra1", "par1", "waw1"))

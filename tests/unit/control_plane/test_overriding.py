@@ -6,8 +6,9 @@ from dataclasses import replace
 import pytest
 
 from control_plane.books import AdoptionBook
-from control_plane.views import Asked, CopyView, OperationView, OverridePlan, Quarantined, Role, Started, Statement
+from control_plane.views import Asked, OperationView, OverridePlan, Started, Statement
 from core.assignments import Assignment, Copy, Fence
+from core.copies import CopyView, Quarantined, Role
 from core.errors import ConflictError, RefusedBySafetyError, TwinholdError
 from core.names import ControlPlaneId, CopyId, DcId, NodeId, ShardId, copy_id, dc_of
 from tests.unit.control_plane.lands import two_lands

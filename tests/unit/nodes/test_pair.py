@@ -5,12 +5,14 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from core.assignments import Assignment, Copy, Evict, Fence, Override, Promote, Switchover, successor
+from core.copies import NOTHING_QUARANTINED, Quarantined, Role
 from core.machine import Output
 from core.names import CopyId, NodeId, ShardId
+from core.orders import Order
+from core.proposals import Proposal, ProposalApplied, ProposalRefused, ProposalUnknown
 from core.rhythm import Rhythm
 from core.timers import timers
 from core.topology import Kind
-from nodes.control_port import Proposal, ProposalApplied, ProposalRefused, ProposalUnknown
 from nodes.frames import Ack, Append, Decided, Hello, Invite, Stale, Welcome
 from nodes.pair import Pair
 from nodes.pair_events import (
@@ -43,9 +45,7 @@ from nodes.pair_events import (
 )
 from nodes.pair_rules import Rules
 from nodes.ports import CopyMeta, Intent, Recovered, Span
-from nodes.quarantine import NOTHING, Quarantined
 from nodes.records import EMPTY, Generation, Record, Tip, following, tip_of
-from nodes.views import Order, Role
 
 SHARD = ShardId(7)
 A, B, C = (Copy(NodeId(f"{dc}-c1"), CopyId(f"{dc}.1")) for dc in ("fra1", "ams1", "waw1"))
@@ -649,7 +649,7 @@ def test_a_copy_whose_snapshot_holds_what_an_override_gave_up_begins_anew() -> N
 
 def test_what_was_quarantined_is_in_the_report_and_in_the_log() -> None:
     b = bench(A, OVERRIDDEN, gen=Generation(2, 6, 0))
-    assert b.pair.view(serving=False, writes_per_s=0).quarantined == NOTHING
+    assert b.pair.view(serving=False, writes_per_s=0).quarantined == NOTHING_QUARANTINED
     kept = Quarantined((("tenants/eu/bolt", 4), ("tenants/eu/acme", 3)), snapshot_lsn=7)
     b.on(Cut(9, kept))
     b.on(Cut(9, kept))

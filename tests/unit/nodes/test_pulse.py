@@ -9,9 +9,9 @@ import pytest
 from chaos.sim.time import Host, World
 from core.assignments import Fence
 from core.names import NodeId, ShardId
+from core.proposals import Proposal, ProposalAnswer, ProposalUnknown
 from core.rhythm import Rhythm
 from core.timers import timers
-from nodes.control_port import Proposal, ProposalAnswer, ProposalUnknown
 from nodes.frames import Frame, Heartbeat, HeartbeatReply
 from nodes.link import LinkTable
 from nodes.pulse import Pulse

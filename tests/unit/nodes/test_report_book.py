@@ -5,12 +5,13 @@ from dataclasses import dataclass, field, replace
 
 from chaos.sim.time import Host, World, host
 from core.assignments import Fence
+from core.copies import CopyView, Role
 from core.fleet_map import Revision
 from core.names import CopyId, NodeId, ShardId
 from core.timers import timers
 from nodes.io.report_book import COPIES_MAX, Page, ReportBook
 from nodes.sighting import Sighting
-from nodes.views import CopyView, Observation, Role
+from nodes.views import Observation
 from twinhold.v1 import node_service_pb2 as pb
 
 HERE, PARTNER, PROBED = NodeId("fra1-c1"), NodeId("ams1-c1"), NodeId("iad1-c1")
