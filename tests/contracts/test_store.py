@@ -14,14 +14,13 @@ import pytest
 
 from control_plane.io.sqlite_store import DATABASE, SqliteStore
 from control_plane.io.store_client import StoreClient
-from control_plane.memory_store import Fate, MemoryLock, MemoryStore, Vault
+from control_plane.memory_store import Fate, MemoryStore, Vault
 from control_plane.ports import (
     FLEET,
     Adoption,
     Applied,
     AssignmentStore,
     Doc,
-    LeaderLock,
     Partition,
     PartitionState,
     ReadAnswer,
@@ -67,10 +66,6 @@ class World(Protocol):
         """Give a control plane its way to the store."""
         ...
 
-    def lock(self, caller: ControlPlaneId) -> LeaderLock:
-        """Give a control plane its way to the lock."""
-        ...
-
     async def set_living(self, *dcs: str) -> None:
         """Say which data centers live."""
         ...
@@ -113,9 +108,6 @@ class MemoryWorld:
 
     def store(self, caller: ControlPlaneId) -> MemoryStore:
         return MemoryStore(self._vault, caller, clock=self._clock, weather=self._weather, deadline_s=DEADLINE_S)
-
-    def lock(self, caller: ControlPlaneId) -> MemoryLock:
-        return MemoryLock(self._vault, caller, clock=self._clock, weather=self._weather, deadline_s=DEADLINE_S)
 
     async def set_living(self, *dcs: str) -> None:
         self._living = frozenset(DcId(dc) for dc in dcs)
@@ -164,9 +156,6 @@ class ProcessWorld:
         await self._process.ready()
 
     def store(self, caller: ControlPlaneId) -> StoreClient:
-        return self._client(caller)
-
-    def lock(self, caller: ControlPlaneId) -> StoreClient:
         return self._client(caller)
 
     async def set_living(self, *dcs: str) -> None:
@@ -301,12 +290,6 @@ async def events(store: AssignmentStore, before_number: int | None, limit: int) 
     bodies = await answer.value()
     assert not isinstance(bodies, Unknown), bodies
     return [(event.number, event.type) for event in map(event_pb2.Event.FromString, bodies)]
-
-
-async def lock_holder(lock: LeaderLock, asker: ControlPlaneId, ttl_s: float) -> ControlPlaneId | None:
-    answer = Answered[ControlPlaneId | None]()
-    lock.try_acquire(asker, ttl_s, answer)
-    return await answer.value()
 
 
 async def identity(store: AssignmentStore) -> StoreIdentity | Unknown:
@@ -567,23 +550,6 @@ async def test_a_killed_store_keeps_everything_that_it_acknowledged(world: World
     await world.crash_and_restart()
     assert await held(world.store(AMS)) == PartitionState(5, (born(1).new,), (Doc("a/b", 1, b"x"),))
     assert await events(store, None, 10) == [(1, "a")]
-
-
-async def test_the_lock_has_one_holder_until_it_is_released_or_runs_out(world: World) -> None:
-    ours, theirs = world.lock(FRA), world.lock(AMS)
-    assert await lock_holder(ours, FRA, 30.0) == FRA
-    assert await lock_holder(theirs, AMS, 30.0) == FRA
-    theirs.release(AMS)
-    assert await lock_holder(ours, FRA, 30.0) == FRA, "who does not hold it can't release it"
-    ours.release(FRA)
-    while await lock_holder(theirs, AMS, 0.0) != AMS:
-        """A release travels like any call, and nobody waits for it."""
-    assert await lock_holder(ours, FRA, 30.0) == FRA, "it had run out"
-
-
-async def test_a_lock_without_a_majority_is_held_by_nobody_known(world: World) -> None:
-    await world.set_living("fra1")
-    assert await lock_holder(world.lock(FRA), FRA, 1.0) is None
 
 
 async def test_a_full_disk_is_unknown_in_one_line_and_the_store_goes_on_when_there_is_room(tmp_path: Path) -> None:
