@@ -9,10 +9,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
-from core.errors import MalformedError, NotFoundError
-from core.names import control_plane_id, dc_id, node_id
-from core.topology import ControlPlane, Node, Topology
-
 
 class Deed(Enum):
     """What is done."""
@@ -26,76 +22,6 @@ class Deed(Enum):
     def harms(self) -> bool:
         """Say whether it takes something away that only its undoing gives back."""
         return self in (Deed.KILL, Deed.PAUSE)
-
-
-class Scope(Enum):
-    """What it is done to."""
-
-    DATA_CENTER = "dataCenters"
-    NODE = "nodes"
-    CONTROL_PLANE = "controlPlanes"
-
-
-ALL = "*"
-"""Every control plane; of those whose data centers live, when restarting."""
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """What it is done to, e.g. ``dataCenters/fra1`` or ``controlPlanes/*``."""
-
-    scope: Scope
-    id: str
-
-    def __str__(self) -> str:
-        return f"{self.scope.value}/{self.id}"
-
-
-def target(text: str) -> Target:
-    """Parse a target.
-
-    Raises:
-        MalformedError: it is neither of ``dataCenters/{dc}``, ``nodes/{node}``, ``controlPlanes/{id}``,
-            ``controlPlanes/*``.
-    """
-    collection, _, name = text.partition("/")
-    match collection:
-        case "dataCenters":
-            return Target(Scope.DATA_CENTER, dc_id(name))
-        case "nodes":
-            return Target(Scope.NODE, node_id(name))
-        case "controlPlanes":
-            return Target(Scope.CONTROL_PLANE, ALL if name == ALL else control_plane_id(name))
-        case _:
-            raise MalformedError(
-                "target", text, expected="dataCenters/{dc}, nodes/{node}, controlPlanes/{id} or controlPlanes/*"
-            )
-
-
-def members(topology: Topology, target: Target) -> Mapping[str, str]:
-    """List the processes that a target stands for, with the endpoint of each.
-
-    Raises:
-        NotFoundError: the topology has no such thing.
-    """
-    nodes: dict[str, str] = {node.id: node.endpoint for node in topology.nodes}
-    control_planes: dict[str, str] = {plane.id: plane.endpoint for plane in topology.control_planes}
-    match target.scope:
-        case Scope.DATA_CENTER:
-            topology.data_center(dc_id(target.id))
-            inside: list[Node | ControlPlane] = [*topology.nodes, *topology.control_planes]
-            return {member.id: member.endpoint for member in inside if member.dc == target.id}
-        case Scope.NODE:
-            return {target.id: _known(nodes, target)}
-        case Scope.CONTROL_PLANE:
-            return dict(control_planes) if target.id == ALL else {target.id: _known(control_planes, target)}
-
-
-def _known(endpoints: Mapping[str, str], target: Target) -> str:
-    for name, endpoint in endpoints.items():
-        if name == target.id:
-            return endpoint
-    raise NotFoundError(target.scope.value, target.id, remedy=f"one of {', '.join(sorted(endpoints))}")
 
 
 class ProcessState(Enum):

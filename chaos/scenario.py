@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from types import MappingProxyType
 
-from chaos.faults import Deed, Scope, Target, target
+from chaos.faults import Deed
+from chaos.targets import Scope, Target, target
 from core.names import GeographyId, geography_id
 from regions.document import (
     DocumentError,
@@ -50,6 +51,7 @@ class Measure(Enum):
     """Operations that fail while no control plane lives."""
 
 
+ARGUMENTS = ("target", "servers", "for_s", "once_whole", "latest_s", "accept_exposure")
 MEASURES: Mapping[str, Measure] = MappingProxyType({measure.value: measure for measure in Measure})
 DEEDS: Mapping[str, Deed] = MappingProxyType({deed.value: deed for deed in Deed})
 
@@ -181,12 +183,16 @@ def _steps(entry: Entry) -> tuple[Step, ...]:
 
 def _step(item: Entry, at_s: float) -> Step:
     provider = required(item, "provider")
-    arguments = _provider(provider, "chaos.faults", ("target", "for_s", "once_whole", "latest_s", "accept_exposure"))
+    arguments = _provider(provider, "chaos.faults", ARGUMENTS)
     deed = choice(required(provider, "func"), DEEDS)
     where = required(required(provider, "arguments"), "target")
     aim = through(where, target)
     if deed is Deed.DRAIN and aim.scope is not Scope.DATA_CENTER:
         raise DocumentError(where, "only a data center is drained")
+    if "servers" in arguments:
+        if deed is Deed.DRAIN or aim.scope is not Scope.DATA_CENTER:
+            raise DocumentError(arguments["servers"], "only a data center that is stopped or started takes its servers")
+        aim = replace(aim, servers=_truth(arguments["servers"]))
     if "for_s" in arguments and deed is not Deed.PAUSE:
         raise DocumentError(arguments["for_s"], "only a pause ends by itself: use restart")
     for field in ("once_whole", "accept_exposure"):

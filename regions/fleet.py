@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
+from core.engines import EMBEDDED, Engines
 from core.errors import NotFoundError
 from core.names import ControlPlaneId, DcId, NodeId
 from core.topology import Topology
@@ -40,10 +41,10 @@ class Member:
         return self.name if self.part is Part.STORE else f"{self.part.value}/{self.name}"
 
 
-def members(topology: Topology) -> tuple[Member, ...]:
-    """List every process of a fleet: the store first."""
+def members(topology: Topology, engines: Engines = EMBEDDED) -> tuple[Member, ...]:
+    """List every process of a fleet: the store first, if it is the embedded one."""
     return (
-        Member(STORE, Part.STORE, None),
+        *([Member(STORE, Part.STORE, None)] if engines.store is None else []),
         *(Member(c.id, Part.CONTROL_PLANE, c.dc) for c in topology.control_planes),
         *(Member(n.id, Part.NODE, n.dc) for n in topology.nodes),
     )

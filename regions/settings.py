@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from core.engines import CassandraEngine, ConsulEngine, Engines, Launcher, Tls
 from core.names import DcId
+from core.topology import Topology
 from regions.configuration import Chosen
 from regions.configuration_file import ConfigurationError
 from regions.configuration_keys import CASSANDRA, CONSUL, KEYS
@@ -67,6 +68,30 @@ def settled(chosen: Mapping[str, Chosen]) -> Settings:
     assert isinstance(base, int | None), "its kind allows nothing else"
     fleet = FleetSettings(of.text("fleet.topology"), of.text("fleet.profile"), seed, base)
     return Settings(fleet, engines, cassandra, chosen)
+
+
+def chosen_words(engines: Engines) -> tuple[str, ...]:
+    """Say the choice of engines as options of the command line; none for what is chosen anyway."""
+    store = () if engines.store is None else (f"--store {CASSANDRA}",)
+    discovery = () if engines.discovery is None else (f"--discovery {CONSUL}",)
+    launcher = () if engines.launcher is Launcher.PROCESSES else (f"--launcher {engines.launcher.value}",)
+    return store + discovery + launcher
+
+
+def placed(settings: Settings, topology: Topology) -> None:
+    """Check the configuration against the fleet that it is for.
+
+    Raises:
+        ConfigurationError: a site of Cassandra is no data center of the fleet.
+    """
+    known = {dc.id for dc in topology.data_centers}
+    for name, site in settings.cassandra.sites.items():
+        if site not in known:
+            origin = settings.chosen["store.sites"].origin
+            raise ConfigurationError(
+                f"{origin}: store.sites puts {name} in {site}: expected one of {', '.join(sorted(known))}",
+                key="store.sites",
+            )
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,12 +6,13 @@ from dataclasses import dataclass, field
 from random import Random
 
 from chaos.bystanders import Reach
-from chaos.faults import ALL, Deed, Entry, Scope
+from chaos.faults import Deed, Entry
 from chaos.io.faults import Injector
 from chaos.io.stage import Stage
 from chaos.probes import SAMPLE_AFTER_S, SAMPLED_SHARDS, Gap, Gaps, Sampling, gaps, primaries_in
 from chaos.run import Done
 from chaos.scenario import Step
+from chaos.targets import ALL, Scope
 from core.assignments import Assignment
 from core.errors import TwinholdError
 from core.fleet_map import shards_on, shards_touching

@@ -8,13 +8,14 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
 from pathlib import Path
 
 import uvloop
 
-from chaos.faults import members
+from chaos.combined import followed_by, with_servers
 from chaos.io.aftermath import measured_rtt_s, store_writes_s, surveyed, told_by
 from chaos.io.faults import Injector
 from chaos.io.journal import Journal, undo_left_behind
@@ -27,8 +28,10 @@ from chaos.probes import Gaps, longest_gap_s
 from chaos.report import page, sentence
 from chaos.run import Cores, Done, LoadFigures, Run
 from chaos.scenario import Scenario
+from chaos.targets import members
 from chaos.told import planned_gaps, rejoined, trips
 from chaos.verdict import EXIT_CODES, SETTLE_S, Outcome, Verdict, document, verdict
+from core.engines import EMBEDDED, Engines
 from core.errors import AlreadyExistsError, TwinholdError
 from core.io.hosted import write_whole
 from core.names import ControlPlaneId, DcId, dc_of
@@ -37,6 +40,8 @@ from core.topology import Topology
 from regions.document import required, whole
 from regions.io.load import document as topology_document
 from regions.io.load import load
+from regions.servers import own_servers
+from regions.settings import chosen_words
 
 REHEARSALS = Path("run/rehearsals")
 INTERRUPTED = 130
@@ -66,6 +71,9 @@ def run(
     rate: int | None,
     preset: str | None,
     profile: str | None,
+    engines: Engines = EMBEDDED,
+    also: Sequence[Path] = (),
+    servers: bool = False,
 ) -> int:
     """Rehearse; everything that is None is as the scenario says.
 
@@ -77,6 +85,9 @@ def run(
         rate: writes per second; reads stay in proportion.
         preset: the fleet, by name or by the path of its YAML.
         profile: of the timers.
+        engines: what the fleet stands on.
+        also: scenarios whose steps are played after it.
+        servers: let a data center's servers of Cassandra and Consul fall and return with it.
 
     Returns:
         0 PASS, 1 FAIL, 10 INVALID, 130 interrupted.
@@ -86,24 +97,27 @@ def run(
     """
     wanted = load_scenario(scenario).with_load(tenants=tenants, rate=rate)
     wanted = replace(wanted, preset=preset or wanted.preset, profile=profile or wanted.profile)
+    wanted = reduce(followed_by, map(load_scenario, also), wanted)
+    wanted = with_servers(wanted) if servers else wanted
     topology = load(wanted.preset)
     timers(wanted.profile)
     for step in wanted.steps:
-        members(topology, step.target)
+        members(topology, step.target, own_servers(topology, engines))
     folder = _folder(out, seed)
-    command = _command(scenario, seed=seed, tenants=tenants, rate=rate, preset=preset, profile=profile)
+    words = (*chosen_words(engines), *(f"--also {path}" for path in also), *(["--servers"] if servers else []))
+    command = _command(scenario, words, seed=seed, tenants=tenants, rate=rate, preset=preset, profile=profile)
     with Screen(wanted.title) as screen:
         for line in undo_left_behind(folder.parent):
             screen.say(line)
         try:
-            return uvloop.run(_interruptible(wanted, topology, folder, seed, command, screen))
+            return uvloop.run(_interruptible(wanted, topology, engines, folder, seed, command, screen))
         except asyncio.CancelledError:
             screen.say(f"interrupted: nothing is left running; what was recorded until then is in {folder}")
             return INTERRUPTED
 
 
 async def _interruptible(
-    scenario: Scenario, topology: Topology, folder: Path, seed: int, command: str, screen: Screen
+    scenario: Scenario, topology: Topology, engines: Engines, folder: Path, seed: int, command: str, screen: Screen
 ) -> int:
     """Let the first signal cancel the run; what cleans up is not disturbed by further ones."""
     task = asyncio.current_task()
@@ -118,7 +132,7 @@ async def _interruptible(
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(number, cancel)
-    rehearsed = await _rehearse(scenario, topology, folder, seed, command, screen)
+    rehearsed = await _rehearse(scenario, topology, engines, folder, seed, command, screen)
     judged = verdict(rehearsed)
     write_whole(folder / "verdict.json", json.dumps(document(rehearsed, judged), indent=2) + "\n")
     write_whole(folder / "report.html", page(rehearsed, judged))
@@ -130,9 +144,9 @@ async def _interruptible(
 
 
 async def _rehearse(
-    scenario: Scenario, topology: Topology, folder: Path, seed: int, command: str, screen: Screen
+    scenario: Scenario, topology: Topology, engines: Engines, folder: Path, seed: int, command: str, screen: Screen
 ) -> Run:
-    async with staged(scenario, topology, folder, seed=seed, screen=screen) as stage:
+    async with staged(scenario, topology, folder, engines=engines, seed=seed, screen=screen) as stage:
         journal = Journal(folder, {"scenario": scenario.file, "seed": seed, "command": command})
         player = Player(stage, Injector(stage.fleet, journal, stage.clock_s), seed=seed)
         try:
@@ -266,11 +280,11 @@ def _folder(out: Path | None, seed: int) -> Path:
     return folder.absolute() if out is not None else folder
 
 
-def _command(scenario: Path | None, *, seed: int, **options: str | int | None) -> str:
+def _command(scenario: Path | None, more: Sequence[str], *, seed: int, **options: str | int | None) -> str:
     words = ["twinhold", "rehearse", *([] if scenario is None else [str(scenario)]), "--seed", str(seed)]
     for name, value in options.items():
         words += [] if value is None else [f"--{name}", str(value)]
-    return " ".join(words)
+    return " ".join([*words, *more])
 
 
 def _tenants_existing(preset: str) -> int:

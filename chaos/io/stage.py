@@ -15,6 +15,7 @@ from chaos.probes import Gap
 from chaos.run import LoadFigures, Second
 from chaos.scenario import Scenario
 from client.io import Client, connect
+from core.engines import Engines
 from core.names import ShardId
 from core.topology import Topology
 from regions.io.fleet import Fleet, Progress
@@ -206,15 +207,21 @@ class Stage:
 
 @asynccontextmanager
 async def staged(
-    scenario: Scenario, topology: Topology, folder: Path, *, seed: int, screen: Screen
+    scenario: Scenario, topology: Topology, folder: Path, *, engines: Engines, seed: int, screen: Screen
 ) -> AsyncIterator[Stage]:
     """Bring up a fleet with load and probe processes beside it; whatever happens, none of them is left behind."""
 
-    def tell(progress: Progress) -> None:
+    def tell(progress: Progress | str) -> None:
         screen.say(str(progress))
 
     fleet = await Fleet.up(
-        topology, folder / "fleet", profile=scenario.profile, seed=seed, described=scenario.preset, tell=tell
+        topology,
+        folder / "fleet",
+        profile=scenario.profile,
+        seed=seed,
+        engines=engines,
+        described=scenario.preset,
+        tell=tell,
     )
     workers: list[Worker] = []
     try:

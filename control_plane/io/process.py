@@ -2,23 +2,27 @@
 
 import asyncio
 from collections.abc import Coroutine
+from contextlib import AsyncExitStack
 from pathlib import Path
 from random import Random
 
 from control_plane.api.services import SERVICES, add_services
 from control_plane.driver import ControlPlaneDriver
+from control_plane.io.engines import opened
 from control_plane.io.lines import Lines
 from control_plane.io.map_relay import MapRelay
 from control_plane.io.nodes import NodeCalls
 from control_plane.io.peers import PeerStreams
-from control_plane.io.store_client import StoreClient
+from control_plane.ports import AssignmentStore, LeaderLock
 from control_plane.views import LeaderView
+from core.discovery import Part
 from core.gate import LoopbackPolicy
 from core.io.clock import LoopClock
 from core.io.hosted import Life, run_hosted
 from core.io.json_log import tell, warn
 from core.io.jumps import JumpWatch
 from core.io.map_feed import CALM_GAP_S, GAP_S, MapFeed
+from core.io.presence import be_present
 from core.io.serve import Server
 from core.processes import ControlPlaneConfig
 from core.timers import timers
@@ -36,14 +40,17 @@ def main(config: ControlPlaneConfig) -> int:
 
 
 async def _serve(config: ControlPlaneConfig, life: Life) -> None:
-    host = _Host(config)
-    try:
+    async with AsyncExitStack() as closing:
+        store, lock = opened(config, closing, deadline_s=STORE_DEADLINE_S)
+        host = _Host(config, store, lock)
+        closing.push_async_callback(host.close)
         host.jumps.start()
         host.driver.start()  # first: a call may come before the server's start returns
         await host.server.start(SERVICES)
-        owned = [
-            _owned(host.peers.run(host.driver, host.jumps.check), life),
-        ]
+        owned = [_owned(host.peers.run(host.driver, host.jumps.check), life)]
+        if (register := config.engines.discovery) is not None:
+            present = be_present(register, config.topology, Part.CONTROL_PLANE, config.control_plane, life)
+            owned.append(_owned(present, life))
         life.ready()
         await life.over()
         host.driver.stop()
@@ -51,21 +58,18 @@ async def _serve(config: ControlPlaneConfig, life: Life) -> None:
         for task in owned:
             task.cancel()
         await asyncio.gather(*owned, return_exceptions=True)
-    finally:
-        await host.close()
 
 
 class _Host:
     """Everything that one control plane consists of, wired."""
 
-    def __init__(self, config: ControlPlaneConfig) -> None:
+    def __init__(self, config: ControlPlaneConfig, store: AssignmentStore, lock: LeaderLock) -> None:
         topology = config.topology
         me = topology.control_plane(config.control_plane)
         clock = LoopClock(asyncio.get_running_loop())
         profile = timers(config.profile)
         self._me = me.id
         self._lines = Lines()
-        self._store = StoreClient(topology, me.id, deadline_s=STORE_DEADLINE_S)
         self._nodes = NodeCalls(topology, home=me.dc, timers=profile, lines=self._lines)
         self.peers = PeerStreams(topology, me.id, timers=profile, clock=clock)
         self.driver = ControlPlaneDriver(
@@ -74,8 +78,8 @@ class _Host:
             timers=profile,
             clock=clock,
             rng=Random(config.seed),
-            store=self._store,
-            lock=self._store,
+            store=store,
+            lock=lock,
             nodes=self._nodes,
             peers=self.peers,
             tell=lambda event, facts: tell(event, **facts),
@@ -89,7 +93,7 @@ class _Host:
             self.server,
             self.driver,
             feed=self._feed,
-            store=self._store,
+            store=store,
             lines=self._lines,
             awake=self.jumps.check,
             now=clock.now,
@@ -110,7 +114,6 @@ class _Host:
         await self._feed.close()
         await self._relay.close()
         await self._nodes.close()
-        await self._store.close()
         await self._lines.close()
 
 

@@ -10,12 +10,14 @@ from pathlib import Path
 from random import Random
 
 from core.assignments import Assignment
+from core.discovery import Part
 from core.gate import LoopbackPolicy
 from core.io import map_feed
 from core.io.beat import Beat
 from core.io.clock import LoopClock
 from core.io.hosted import Life, run_hosted
 from core.io.json_log import tell, warn
+from core.io.presence import be_present
 from core.io.serve import Server
 from core.names import ShardId, TenantName, tenant_name
 from core.processes import NodeConfig
@@ -135,6 +137,7 @@ class _Node:
             chance=chance,
         )
         self.driver.follow_steps(self._reporter.forget)
+        self._config = config
         self._intake = Intake(apps, topology)
         self._door = Door(USUAL_LIMITS, Shedder(), clock=clock, spawn=clock)
 
@@ -156,6 +159,9 @@ class _Node:
             ("partners", self._keep_links()),
         ):
             self._own(name, work)
+        if (register := self._config.engines.discovery) is not None:
+            present = be_present(register, self._config.topology, Part.NODE, self._here.id, self._life)
+            self._own("register", present)
 
     async def _listen(self) -> None:
         server = Server(self._here.host, self._here.port, LoopbackPolicy())

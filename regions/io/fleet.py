@@ -10,17 +10,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
+from core.engines import EMBEDDED, Engines
 from core.errors import UnavailableError
 from core.names import ControlPlaneId, DcId, NodeId
 from core.timers import timers
 from core.topology import Topology
 from regions.fleet import Sites, chosen
 from regions.io import fleet_file
+from regions.io.engines import prepared
+from regions.io.fleet_file import Process
 from regions.io.folder_lock import FolderLock
 from regions.io.host import Host
 from regions.io.proc import State
-from regions.io.processes import MODULES, Processes
+from regions.io.processes import Processes, modules
 from regions.io.questions import Questions
+from regions.io.servers import OwnServers
+from regions.servers import Servers, chosen_servers, own_servers
 
 UP_S = 60.0
 GRACE_S = 2.0
@@ -29,8 +34,8 @@ LOOK_S = 0.05
 ASK_S = 0.25
 """At servers, which have better things to do while they start."""
 
-Target: TypeAlias = DcId | NodeId | ControlPlaneId
-"""A data center stands for every process in it."""
+Target: TypeAlias = DcId | NodeId | ControlPlaneId | Servers
+"""A data center stands for every process in it, but not for the servers of engines."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +65,10 @@ class Progress:
         return f"{self.leader} leads, {self.shards_sync} of {self.shards} shards in sync"
 
 
-Tell: TypeAlias = Callable[[Progress], None]
+Tell: TypeAlias = Callable[[Progress | str], None]
 
 
-def silent(progress: Progress) -> None:
+def silent(progress: Progress | str) -> None:
     """Tell nobody."""
 
 
@@ -71,14 +76,23 @@ class Fleet:
     """A running fleet; ``up`` makes one, ``down`` ends it."""
 
     def __init__(
-        self, topology: Topology, lock: FolderLock, described: str, profile: str, processes: Processes
+        self,
+        topology: Topology,
+        lock: FolderLock,
+        described: str,
+        profile: str,
+        processes: Processes,
+        servers: OwnServers,
     ) -> None:
         self.topology = topology
         self.folder = lock.folder
+        self.servers = servers.all
+        """Of engines, that this fleet has started itself."""
         self._lock = lock
         self.profile = profile
         self._described = described
         self._processes = processes
+        self._own_servers = servers
         self._questions = Questions(topology)
         self._sites = Sites(topology, set())
 
@@ -90,6 +104,7 @@ class Fleet:
         *,
         profile: str,
         seed: int,
+        engines: Engines = EMBEDDED,
         described: str = "",
         timeout_s: float = UP_S,
         tell: Tell = silent,
@@ -101,23 +116,27 @@ class Fleet:
             folder: where it lives; what an earlier run left there is gone on with.
             profile: of the timers.
             seed: for everything that its processes leave to chance.
+            engines: what it stands on; servers that nobody has named are started here, and end with it.
             described: what ``fleet.json`` says the topology was read from.
-            timeout_s: for all of it.
+            timeout_s: for all of it, once the engines are there.
             tell: called with every step of progress.
 
         Raises:
-            UnavailableError: it did not come up; one line says what stands in the way. Nothing is left behind.
+            TwinholdError: it did not come up; one line says what stands in the way. Nothing is left behind.
             NotFoundError: there is no such profile.
         """
         timers(profile)
         lock = FolderLock(folder)
+        servers = OwnServers(own_servers(topology, engines), lock.folder)
         try:
-            host = await Host.open(lock.folder / "forkserver.log", MODULES)
+            ready = await prepared(topology, engines, servers, tell)
+            host = await Host.open(lock.folder / "forkserver.log", modules(ready))
         except BaseException:
+            await asyncio.create_task(servers.end())
             lock.release()
             raise
-        processes = Processes(topology, lock.folder, profile=profile, seed=seed, host=host)
-        fleet = cls(topology, lock, described, profile, processes)
+        processes = Processes(topology, lock.folder, profile=profile, seed=seed, host=host, engines=ready)
+        fleet = cls(topology, lock, described, profile, processes, servers)
         try:
             await fleet._rise(timeout_s, tell)
         except BaseException:
@@ -135,20 +154,23 @@ class Fleet:
             await self._processes.host.end(grace_s=GRACE_S)
             fleet_file.remove(self.folder)
             await self._processes.host.close()
+            await self._own_servers.end()
             self._lock.release()
 
     @property
     def pids(self) -> Mapping[str, int]:
-        """Every living process: node and control plane ids, and ``store``."""
-        return {name: process.pid for name, process in self._processes.living().items()}
+        """Every living process: node and control plane ids, ``store``, and servers by name."""
+        return {name: process.pid for name, process in self._living().items()}
 
     def state(self) -> Mapping[str, State]:
         """Say what every process does, as the kernel sees it now."""
-        return {member.name: self._processes.host.state(member.name) for member in self._processes.all}
+        hosted = {member.name: self._processes.host.state(member.name) for member in self._processes.all}
+        return {**hosted, **self._own_servers.states()}
 
     def cpu_s(self) -> Mapping[str, float]:
         """Say how much processor time every process has used so far, those before a restart included."""
-        return {member.name: self._processes.host.cpu_s(member.name) for member in self._processes.all}
+        hosted = {member.name: self._processes.host.cpu_s(member.name) for member in self._processes.all}
+        return {**hosted, **self._own_servers.cpu_s()}
 
     async def kill(self, target: Target) -> None:
         """End a data center, a node or a control plane without warning; returns when its processes are gone."""
@@ -160,6 +182,9 @@ class Fleet:
 
     async def resume(self, target: Target) -> None:
         """Let it go on where it was frozen."""
+        if isinstance(target, Servers):
+            self._own_servers.resume(chosen_servers(self.servers, target))
+            return
         await self._count(target, lives=True)
         frozen = self._processes.in_state(State.FROZEN, chosen(self.topology, target))
         names = [member.name for member in frozen]
@@ -168,8 +193,11 @@ class Fleet:
 
     async def start(self, target: Target) -> None:
         """Start what is dead of it, on the folders that it had; returns when the processes are there, not yet ready."""
-        await self._count(target, lives=True)
-        await self._processes.start(self._processes.in_state(State.DEAD, chosen(self.topology, target)))
+        if isinstance(target, Servers):
+            self._own_servers.start(chosen_servers(self.servers, target))
+        else:
+            await self._count(target, lives=True)
+            await self._processes.start(self._processes.in_state(State.DEAD, chosen(self.topology, target)))
         self._write_file()
 
     async def wait_ready(self, target: Target, *, timeout_s: float) -> None:
@@ -178,6 +206,9 @@ class Fleet:
         Raises:
             UnavailableError: one ended, or did not serve in time.
         """
+        if isinstance(target, Servers):
+            await self._own_servers.ready(chosen_servers(self.servers, target), timeout_s=timeout_s)
+            return
         wanted = chosen(self.topology, target)
         until = asyncio.get_running_loop().time() + timeout_s
         while late := self._processes.late(wanted):
@@ -221,6 +252,12 @@ class Fleet:
         return f"{progress}{said}"
 
     async def _strike(self, target: Target, number: signal.Signals, state: State) -> None:
+        if isinstance(target, Servers):
+            servers = chosen_servers(self.servers, target)
+            self._own_servers.signal(servers, number)
+            await self._own_servers.reached(servers, state)
+            self._write_file()
+            return
         members = chosen(self.topology, target)
         dead = self._processes.in_state(State.DEAD, members)
         names = [member.name for member in members if member not in dead]
@@ -229,11 +266,14 @@ class Fleet:
         await self._processes.host.reached(state, names)
         self._write_file()
 
-    async def _count(self, target: Target, *, lives: bool) -> None:
-        """Keep the store's vote sites in step with what was done to a data center."""
-        if any(dc.id == target for dc in self.topology.data_centers):
+    async def _count(self, target: DcId | NodeId | ControlPlaneId, *, lives: bool) -> None:
+        """Keep the embedded store's vote sites in step with what was done to a data center."""
+        if self._processes.embedded_store and any(dc.id == target for dc in self.topology.data_centers):
             self._sites.set(DcId(target), lives=lives)
             await self._questions.tell_sites(self._sites.living())
+
+    def _living(self) -> Mapping[str, Process]:
+        return {**self._processes.living(), **self._own_servers.living()}
 
     def _write_file(self) -> None:
         content = fleet_file.FleetFile(
@@ -242,6 +282,6 @@ class Fleet:
             profile=self.profile,
             host=fleet_file.this_process(),
             endpoints=fleet_file.endpoints(self.topology),
-            processes=self._processes.living(),
+            processes=self._living(),
         )
         fleet_file.write(self.folder, content)

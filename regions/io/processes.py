@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from core.engines import Engines
 from core.errors import UnavailableError
 from core.io.hosted import READY
 from core.names import ControlPlaneId, NodeId
@@ -22,7 +23,14 @@ ENTRIES: Mapping[Part, str] = {
 }
 NODE_NICENESS = 5
 """Store and control planes would have machines of their own, where they never wait behind what nodes do."""
-MODULES = tuple(entry.partition(":")[0] for entry in ENTRIES.values())
+ADAPTERS = ("control_plane.io.cassandra_store", "control_plane.io.consul_lock", "core.io.consul_discovery")
+
+
+def modules(engines: Engines) -> tuple[str, ...]:
+    """List what a forkserver imports before it forks: no adapter of an engine that was not chosen."""
+    chosen = (engines.store is not None, engines.discovery is not None, engines.discovery is not None)
+    adapters = tuple(adapter for adapter, is_chosen in zip(ADAPTERS, chosen, strict=True) if is_chosen)
+    return (*(entry.partition(":")[0] for entry in ENTRIES.values()), *adapters)
 
 
 class Processes:
@@ -34,11 +42,16 @@ class Processes:
         profile: of the timers.
         seed: every process gets a seed of its own, made from this one and its name.
         host: forks them.
+        engines: what they stand on.
     """
 
-    def __init__(self, topology: Topology, folder: Path, *, profile: str, seed: int, host: Host) -> None:
+    def __init__(
+        self, topology: Topology, folder: Path, *, profile: str, seed: int, host: Host, engines: Engines
+    ) -> None:
         self.host = host
-        self.all = members(topology)
+        self.all = members(topology, engines)
+        self.embedded_store = engines.store is None
+        self._engines = engines
         self._topology = topology
         self._folder = folder
         self._profile = profile
@@ -91,11 +104,13 @@ class Processes:
 
     def _config(self, member: Member, folder: Path) -> StoreConfig | ControlPlaneConfig | NodeConfig:
         life_fd, seed = self.host.life_fd, rendezvous_score(str(self._seed), member.name)
+        topology, profile, engines = self._topology, self._profile, self._engines
         match member.part:
             case Part.STORE:
-                return StoreConfig(self._topology, folder, life_fd)
+                return StoreConfig(topology, folder, life_fd)
             case Part.CONTROL_PLANE:
-                name = ControlPlaneId(member.name)
-                return ControlPlaneConfig(self._topology, name, self._profile, folder, seed, life_fd)
+                return ControlPlaneConfig(
+                    topology, ControlPlaneId(member.name), profile, folder, seed, life_fd, engines
+                )
             case Part.NODE:
-                return NodeConfig(self._topology, NodeId(member.name), self._profile, folder, seed, life_fd)
+                return NodeConfig(topology, NodeId(member.name), profile, folder, seed, life_fd, engines)

@@ -5,14 +5,15 @@
 
 import asyncio
 import os
+import pickle
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from core.engines import Engines
 from core.errors import TwinholdError, UnavailableError
-from core.timers import timers
 from core.topology import rtt_table_s
 from regions.fleet import rtt_lines
 from regions.io import fleet_file
@@ -20,6 +21,7 @@ from regions.io.fleet import Fleet, Progress
 from regions.io.host import ENVIRONMENT
 from regions.io.leftovers import end_process, end_processes
 from regions.io.load import load
+from regions.settings import FleetSettings
 
 READY_LINE = "ready"
 FAILED_PREFIX = "failed: "
@@ -31,31 +33,25 @@ DOWN_S = 20.0
 Say = Callable[[str], None]
 
 
-def run(
-    topology: str, *, folder: Path, detach: bool, profile: str, seed: int, address_base: int | None, say: Say
-) -> int:
+def run(fleet: FleetSettings, engines: Engines, *, folder: Path, detach: bool, say: Say) -> int:
     """Bring a fleet up; returns the exit code.
 
     In the foreground it runs until SIGINT or SIGTERM, and leaves nothing behind. Detached, this returns when the fleet
     is whole; ``down`` ends it.
 
     Args:
-        topology: a preset, or the path of a YAML file.
+        fleet: which, and how.
+        engines: what it stands on.
         folder: where the fleet lives.
         detach: return when it is whole.
-        profile: of the timers.
-        seed: for everything that its processes leave to chance.
-        address_base: see ``regions.io.load.load``.
         say: takes progress, line by line.
 
     Raises:
         TwinholdError: it did not come up, and why.
     """
-    timers(profile)
-    load(topology, address_base=address_base)
     if detach:
-        return _detached(topology, folder, profile, seed, address_base, say)
-    return asyncio.run(_foreground(topology, folder, profile, seed, address_base, say))
+        return _detached(fleet, engines, folder, say)
+    return asyncio.run(_foreground(fleet, engines, folder, say))
 
 
 def down(folder: Path, *, say: Say) -> None:
@@ -74,7 +70,7 @@ def down(folder: Path, *, say: Say) -> None:
     fleet_file.remove(folder)
 
 
-async def _foreground(topology: str, folder: Path, profile: str, seed: int, address_base: int | None, say: Say) -> int:
+async def _foreground(fleet: FleetSettings, engines: Engines, folder: Path, say: Say) -> int:
     left = fleet_file.read(folder)
     if left is not None and not left.host.alive:
         say(f"{folder / fleet_file.NAME} is of a fleet that was cut off: gone on from where it was")
@@ -83,15 +79,27 @@ async def _foreground(topology: str, folder: Path, profile: str, seed: int, addr
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, over.set)
 
-    def tell(progress: Progress) -> None:
+    topology = load(fleet.topology, address_base=fleet.address_base)
+    trips = [
+        "round-trip times, as asked for, in ms:",
+        *(f"  {line}" for line in rtt_lines(topology, rtt_table_s(topology))),
+    ]
+
+    def tell(progress: Progress | str) -> None:
+        while trips and isinstance(progress, Progress):  # once it rises: a fleet that can't has one line to say
+            say(trips.pop(0))
         say(str(progress))
 
-    fleet_on_paper = load(topology, address_base=address_base)
-    say("round-trip times, as asked for, in ms:")
-    for line in rtt_lines(fleet_on_paper, rtt_table_s(fleet_on_paper)):
-        say(f"  {line}")
     rising = asyncio.create_task(
-        Fleet.up(fleet_on_paper, folder, profile=profile, seed=seed, described=topology, tell=tell)
+        Fleet.up(
+            topology,
+            folder,
+            profile=fleet.profile,
+            seed=fleet.seed,
+            engines=engines,
+            described=fleet.topology,
+            tell=tell,
+        )
     )
     ending = asyncio.create_task(over.wait())
     await asyncio.wait({rising, ending}, return_when=asyncio.FIRST_COMPLETED)
@@ -100,26 +108,27 @@ async def _foreground(topology: str, folder: Path, profile: str, seed: int, addr
         await asyncio.wait({rising})
         return INTERRUPTED
     ending.cancel()
-    fleet = await rising
+    running = await rising
     say(READY_LINE)
     await over.wait()
-    await fleet.down()
+    await running.down()
     return 0
 
 
-def _detached(topology: str, folder: Path, profile: str, seed: int, address_base: int | None, say: Say) -> int:
+def _detached(fleet: FleetSettings, engines: Engines, folder: Path, say: Say) -> int:
     folder.mkdir(parents=True, exist_ok=True)
-    arguments = [topology, str(folder), profile, str(seed), "" if address_base is None else str(address_base)]
     with (folder / HOST_LOG).open("ab") as log:
         host = subprocess.Popen(
-            [sys.executable, "-m", "regions.io.up", *arguments],
-            stdin=subprocess.DEVNULL,
+            [sys.executable, "-m", "regions.io.up", str(folder)],
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,
-            text=True,
             env={**os.environ, **ENVIRONMENT},
             start_new_session=True,
         )
+    assert host.stdin is not None, "its input is a pipe"
+    with host.stdin as wishes:  # not as arguments: every user of the machine could list them, secrets too
+        wishes.write(pickle.dumps((fleet, engines)))
     try:
         return _followed(host, folder, say)
     except BaseException:
@@ -128,10 +137,10 @@ def _detached(topology: str, folder: Path, profile: str, seed: int, address_base
         raise
 
 
-def _followed(host: "subprocess.Popen[str]", folder: Path, say: Say) -> int:
+def _followed(host: "subprocess.Popen[bytes]", folder: Path, say: Say) -> int:
     assert host.stdout is not None, "its output is a pipe"
     with host.stdout as lines:
-        for line in map(str.rstrip, lines):
+        for line in (line.decode().rstrip() for line in lines):
             if line == READY_LINE:
                 return 0
             if line.startswith(FAILED_PREFIX):
@@ -142,8 +151,8 @@ def _followed(host: "subprocess.Popen[str]", folder: Path, say: Say) -> int:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Be the host of a detached fleet."""
-    topology, folder, profile, seed, address_base = arguments
+    """Be the host of a detached fleet; what it is to be comes on standard input."""
+    fleet, engines = pickle.load(sys.stdin.buffer)
 
     def say(line: str) -> None:
         sys.stdout.write(f"{line}\n")
@@ -152,15 +161,7 @@ def main(arguments: Sequence[str]) -> int:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
     try:
-        return run(
-            topology,
-            folder=Path(folder),
-            detach=False,
-            profile=profile,
-            seed=int(seed),
-            address_base=int(address_base) if address_base else None,
-            say=say,
-        )
+        return run(fleet, engines, folder=Path(arguments[0]), detach=False, say=say)
     except TwinholdError as error:
         say(f"{FAILED_PREFIX}{error.message}")
         return 1

@@ -4,9 +4,7 @@ import json
 
 import pytest
 
-from chaos.faults import Canary, Deed, Entry, Pid, ProcessState, Sign, left_behind, members, receipt, target
-from core.errors import MalformedError, NotFoundError
-from regions.io.load import load
+from chaos.faults import Canary, Deed, Entry, Pid, ProcessState, Sign, left_behind, receipt
 
 DEAD = Sign("fra1-c1", ProcessState.DEAD, Canary.REFUSED)
 FROZEN = Sign("fra1-c1", ProcessState.FROZEN, Canary.SILENT)
@@ -32,26 +30,6 @@ def test_nothing_seen_proves_nothing() -> None:
 )
 def test_process_and_canary_must_agree(sign: Sign) -> None:
     assert not receipt(Deed.KILL, [sign]).effective
-
-
-def test_a_data_center_stands_for_its_nodes_and_its_control_plane() -> None:
-    topology = load("reference")
-    assert set(members(topology, target("dataCenters/fra1"))) == {"fra1-c1", "fra1-c2", "fra1-cp"}
-    assert set(members(topology, target("dataCenters/waw1"))) == {"waw1-c1", "waw1-c2"}
-    assert len(members(topology, target("controlPlanes/*"))) == 5
-    assert set(members(topology, target("nodes/waw1-c2"))) == {"waw1-c2"}
-
-
-@pytest.mark.parametrize("text", ["dataCenters/xyz9", "nodes/fra1-c9", "controlPlanes/waw1-cp"])
-def test_what_is_not_in_the_topology_is_not_found(text: str) -> None:
-    with pytest.raises(NotFoundError):
-        members(load("reference"), target(text))
-
-
-@pytest.mark.parametrize("text", ["", "fra1", "dataCenters/", "nodes/*", "racks/r1"])
-def test_a_malformed_target_is_refused(text: str) -> None:
-    with pytest.raises(MalformedError):
-        target(text)
 
 
 def test_what_was_not_undone_is_left_behind() -> None:

@@ -5,10 +5,13 @@ import socket
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from chaos.faults import Canary
 from chaos.history import Post, parsed
 from chaos.io.faults import knock, knock_until_answered
 from chaos.io.recorder import LINES_AT_ONCE, Recorder
+from chaos.targets import Door, Tongue
 
 POST = Post("tenants/eu/acme", "general", "ann", "1", "hello", None, 10, None, "unknown")
 
@@ -21,18 +24,33 @@ async def test_a_server_that_greets_answers() -> None:
 
     async with await asyncio.start_server(greet, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
-        assert await knock(f"127.0.0.1:{port}") is Canary.ANSWERED
+        assert await knock(Door(f"127.0.0.1:{port}")) is Canary.ANSWERED
+
+
+@pytest.mark.parametrize(("tongue", "begins"), [(Tongue.GRPC, b"PRI"), (Tongue.CQL, b"\4"), (Tongue.HTTP, b"GET /")])
+async def test_each_server_is_greeted_in_its_own_tongue(tongue: Tongue, begins: bytes) -> None:
+    heard = b""
+
+    async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal heard
+        heard = await reader.read(64)
+        writer.write(b"\0")
+        writer.close()
+
+    async with await asyncio.start_server(listen, "127.0.0.1", 0) as server:
+        assert await knock(Door(f"127.0.0.1:{server.sockets[0].getsockname()[1]}", tongue)) is Canary.ANSWERED
+    assert heard.startswith(begins)
 
 
 async def test_a_door_that_nobody_opens_is_silent() -> None:
     with socket.create_server(("127.0.0.1", 0)) as frozen:
-        assert await knock(f"127.0.0.1:{frozen.getsockname()[1]}") is Canary.SILENT
+        assert await knock(Door(f"127.0.0.1:{frozen.getsockname()[1]}")) is Canary.SILENT
 
 
 async def test_a_closed_port_refuses() -> None:
     with socket.create_server(("127.0.0.1", 0)) as gone:
         port = gone.getsockname()[1]
-    assert await knock(f"127.0.0.1:{port}") is Canary.REFUSED
+    assert await knock(Door(f"127.0.0.1:{port}")) is Canary.REFUSED
 
 
 async def test_one_that_was_started_is_knocked_at_until_it_answers() -> None:
@@ -46,7 +64,7 @@ async def test_one_that_was_started_is_knocked_at_until_it_answers() -> None:
         writer.close()
 
     async with await asyncio.start_server(greet_the_third, "127.0.0.1", 0) as server:
-        door = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        door = Door(f"127.0.0.1:{server.sockets[0].getsockname()[1]}")
         assert await knock_until_answered(door, within_s=10) is Canary.ANSWERED
         assert await knock_until_answered(door, within_s=0) is Canary.REFUSED
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from chaos.combined import followed_by, with_servers
 from chaos.faults import Deed
 from chaos.io.load_scenario import load_scenario, shipped
 from chaos.scenario import Measure, scenario
@@ -36,6 +37,37 @@ def test_the_command_line_changes_tenants_and_rate_and_reads_keep_their_proporti
     assert (load.tenants, load.writes_per_s, load.reads_per_s) == (7, 10, 20)
 
 
+@pytest.mark.parametrize("service", ["cassandra", "consul"])
+def test_an_engine_is_lost_for_twenty_seconds_and_comes_back(service: str) -> None:
+    found = shipped(f"{service}-outage")
+    assert [(step.deed, str(step.target)) for step in found.steps] == [
+        (Deed.KILL, f"{service}/*"),
+        (Deed.RESTART, f"{service}/*"),
+    ]
+    assert found.steps[1].at_s - found.steps[0].at_s == 20.0
+    assert {(limit.measure, limit.most) for limit in found.limits} >= {(Measure.BYSTANDERS_FAILED, 0.0)}
+
+
+def test_a_scenario_is_followed_by_another_under_its_own_load() -> None:
+    found = followed_by(load_scenario(None), shipped("consul-outage"))
+    assert [step.at_s for step in found.steps[-2:]] == [117.0, 137.0]
+    assert (found.end_at_most_s, found.preset, found.load.tenants) == (152.0, "reference", 2000)
+    assert len(found.limits) == len({(limit.measure, limit.deed) for limit in found.limits})
+
+
+def test_servers_fall_and_return_with_their_data_centers_and_nothing_else() -> None:
+    found = with_servers(load_scenario(None))
+    assert [step.target.servers for step in found.steps] == [True, True, False, False, True, False]
+    limits = {(limit.measure, limit.deed): limit.most for limit in found.limits}
+    assert limits[Measure.GAP_P99_S, Deed.KILL] == limits[Measure.GAP_P99_S, Deed.PAUSE] == 3.0
+    assert limits[Measure.PLANNED_GAP_P99_MS, None] == 100.0
+
+
+def test_a_scenario_itself_may_ask_for_the_servers() -> None:
+    content = SMALL.replace("{ target: dataCenters/fra1 }", "{ target: dataCenters/fra1, servers: true }")
+    assert [step.target.servers for step in scenario(content, "my.yaml").steps] == [True, True, False]
+
+
 def line_of(words: str) -> int:
     return next(number for number, line in enumerate(SMALL.splitlines(), start=1) if words in line)
 
@@ -50,6 +82,9 @@ def line_of(words: str) -> int:
         pytest.param("at_s: 8", "at_s: 2", "name: fra1 returns", "before the action above", id="going back in time"),
         pytest.param("at_s: 8", "at_s: soon", "at_s: 8", "expected a number", id="no number"),
         pytest.param("func: stale_reads", "func: vibes", "func: stale_reads", "expected one of", id="unknown measure"),
+        pytest.param(
+            "accept_exposure: true", "servers: true", "latest_s: 30", "only a data center that is", id="drained servers"
+        ),
         pytest.param("rollbacks: []", "rollbacks: [1]", "rollbacks: []", "undone by itself", id="a rollback"),
     ],
 )

@@ -2,6 +2,7 @@
 
 import pytest
 
+from core.engines import CassandraEngine, Engines
 from core.errors import NotFoundError
 from core.names import DcId, NodeId
 from core.topology import rtt_table_s
@@ -15,6 +16,11 @@ def test_every_process_has_a_name_and_a_folder_of_its_own() -> None:
     everybody = members(load("reference"))
     assert len(everybody) == 32 + 5 + 1
     assert len({member.name for member in everybody}) == len({member.folder for member in everybody}) == 38
+
+
+def test_with_another_store_there_is_no_embedded_one() -> None:
+    cassandra = Engines(store=CassandraEngine((), "twinhold", {}))
+    assert STORE not in {member.name for member in members(FLEET, cassandra)}
 
 
 def test_a_control_plane_falls_with_its_data_center() -> None:

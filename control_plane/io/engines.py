@@ -1,0 +1,38 @@
+"""Which store and which lock a control plane goes by; the adapter of an engine is imported only if it was chosen."""
+
+from contextlib import AsyncExitStack
+
+from control_plane.io.store_client import StoreClient
+from control_plane.ports import AssignmentStore, LeaderLock
+from core.engines import ConsulEngine
+from core.processes import ControlPlaneConfig
+
+
+def opened(
+    config: ControlPlaneConfig, closing: AsyncExitStack, *, deadline_s: float
+) -> tuple[AssignmentStore, LeaderLock]:
+    """Open the store and the lock that a control plane was started with.
+
+    Args:
+        config: says which.
+        closing: gets what closes them.
+        deadline_s: when an unanswered call counts as unknown.
+
+    Raises:
+        UnavailableError: the package that an engine needs is not installed.
+    """
+    engines = config.engines
+    lock = None if engines.discovery is None else _consul_lock(config, engines.discovery, closing, deadline_s)
+    client = StoreClient(config.topology, config.control_plane, deadline_s=deadline_s)
+    closing.push_async_callback(client.close)
+    return client, lock or client
+
+
+def _consul_lock(
+    config: ControlPlaneConfig, engine: ConsulEngine, closing: AsyncExitStack, deadline_s: float
+) -> LeaderLock:
+    from control_plane.io.consul_lock import ConsulLock
+
+    lock = ConsulLock(engine, config.topology.fleet, config.control_plane, deadline_s=deadline_s)
+    closing.push_async_callback(lock.close)
+    return lock
