@@ -1,4 +1,4 @@
-"""What the node's protocol code needs from the world: a journal on a disk, and links to peers."""
+"""What the node's protocol code needs from the world: a journal on a disk, links to peers, and an archive."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -7,6 +7,8 @@ from typing import Generic, Protocol, TypeVar
 from core.assignments import Assignment, Copy
 from core.copies import Quarantined
 from core.names import CopyId, NodeId, ShardId
+from core.ports import Done
+from nodes.archive import Piece
 from nodes.records import Generation, Record, Tip
 
 Message = TypeVar("Message")
@@ -184,3 +186,42 @@ class Inbox(Generic[Message]):
     down: Callable[[NodeId, bool], None]
     """The flag: True when the stream was reset and connects were refused (strong evidence)."""
     peers: set[NodeId] = field(default_factory=set)
+
+
+@dataclass(frozen=True, slots=True)
+class ArchiveFailure:
+    """The archive did not do what it was asked for; ``cause`` is one line."""
+
+    cause: str
+    damaged: bool = False
+    """The piece was altered or torn: asking again changes nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """What an archive has of a shard."""
+
+    pieces: tuple[Piece, ...]
+    """Ascending by last place."""
+    damaged: tuple[str, ...] = ()
+    """Where it has something that can't be read as a piece."""
+
+
+class Archive(Protocol):
+    """Keeps sealed pieces of shards' journals, and snapshots; of one geography, for all of its nodes.
+
+    Slower than a disk and now and then away: nothing that a client waits for waits for it. To put a piece again does no
+    harm, whoever does it, and repairs one that was damaged. ``done`` is never called inside the call.
+    """
+
+    def put(self, piece: Piece, parts: Sequence[bytes], done: Done[ArchiveFailure | None]) -> None:
+        """Keep a piece; None: it is durable, and from now on listed."""
+        ...
+
+    def pieces(self, shard: ShardId, *, from_lsn: int, done: Done[Listing | ArchiveFailure]) -> None:
+        """List the pieces whose last place is ``from_lsn`` or later."""
+        ...
+
+    def read(self, piece: Piece, done: Done[Sequence[bytes] | ArchiveFailure]) -> None:
+        """Read what a piece holds; nothing that does not match its checksum is given out."""
+        ...
