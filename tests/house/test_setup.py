@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -23,11 +24,11 @@ def machine(folder: Path, **commands: str) -> Path:
     return folder
 
 
-def complaint(tmp_path: Path, path: Path) -> str:
-    """Run the set-up on that machine; returns the one line that it complains with."""
+def set_up(tmp_path: Path, path: Path) -> "subprocess.CompletedProcess[str]":
+    """Run the set-up on that machine."""
     shell = shutil.which("sh")
     assert shell is not None
-    done = subprocess.run(
+    return subprocess.run(
         [shell, str(SETUP), "dev", "stamp"],
         cwd=tmp_path,
         env={"PATH": str(path)},
@@ -35,6 +36,11 @@ def complaint(tmp_path: Path, path: Path) -> str:
         text=True,
         check=False,
     )
+
+
+def complaint(tmp_path: Path, path: Path) -> str:
+    """Run the set-up on that machine; returns the one line that it complains with."""
+    done = set_up(tmp_path, path)
     assert done.returncode == 1
     assert done.stdout == ""
     assert len(done.stderr.splitlines()) == 1
@@ -59,3 +65,20 @@ def complaint(tmp_path: Path, path: Path) -> str:
 )
 def test_what_is_missing_is_one_line_with_its_remedy(tmp_path: Path, commands: dict[str, str], says: str) -> None:
     assert says in complaint(tmp_path, machine(tmp_path / "bin", **commands))
+
+
+def interpreter(cost: int) -> str:
+    """Write an interpreter of our own version that costs so much, and makes no environment."""
+    return f'case "$2" in *process_time*) echo {cost} ;; *version*) exec {sys.executable} "$@" ;; esac\n'
+
+
+@pytest.mark.parametrize(
+    ("cost", "taken"),
+    [
+        pytest.param(80, "python3.13", id="the one that costs least"),
+        pytest.param(95, "python3", id="the usual one, where another costs little less"),
+    ],
+)
+def test_of_several_interpreters_one_is_taken_and_named(tmp_path: Path, cost: int, taken: str) -> None:
+    path = machine(tmp_path / "bin", python3=interpreter(100), **{"python3.13": interpreter(cost)})
+    assert f"creating .venv with {path / taken} (" in set_up(tmp_path, path).stderr
