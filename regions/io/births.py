@@ -1,9 +1,11 @@
-"""What a host and its forkserver say to each other over a socket: pickled values with their length in front.
+"""What a host and its server say to each other over a socket: pickled values with their length in front.
 
-Both ends are this code, in processes of one user on one machine.
+The server is a forkserver, or one that starts actors of Ray. Both ends are this code, in processes of one user on one
+machine.
 """
 
 import pickle
+import socket
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,7 +19,7 @@ Entry: TypeAlias = "Callable[[object], int]"
 
 @dataclass(frozen=True, slots=True)
 class Bear:
-    """To the forkserver: start a process."""
+    """To the server: start a process."""
 
     name: str
     """Unique among the living."""
@@ -35,12 +37,12 @@ class Bear:
 
 @dataclass(frozen=True, slots=True)
 class Preloaded:
-    """From the forkserver: everything is imported."""
+    """From the server: it can start processes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Born:
-    """From the forkserver: the process is there."""
+    """From the server: the process is there."""
 
     name: str
     pid: int
@@ -51,7 +53,7 @@ class Born:
 
 @dataclass(frozen=True, slots=True)
 class Died:
-    """From the forkserver: the process is gone, and reaped."""
+    """From the server: the process is gone, and reaped."""
 
     name: str
     pid: int
@@ -59,7 +61,15 @@ class Died:
     """As ``os.waitstatus_to_exitcode`` says it: negative for a signal."""
 
 
-Message: TypeAlias = Bear | Preloaded | Born | Died
+@dataclass(frozen=True, slots=True)
+class Unborn:
+    """From the server: a process could not be started."""
+
+    name: str
+    why: str
+
+
+Message: TypeAlias = Bear | Preloaded | Born | Died | Unborn
 
 
 def framed(message: Message) -> bytes:
@@ -71,5 +81,26 @@ def framed(message: Message) -> bytes:
 def unframed(body: bytes) -> Message:
     """Read a message's body."""
     message = pickle.loads(body)
-    assert isinstance(message, Bear | Preloaded | Born | Died), f"not a message: {message!r}"
+    assert isinstance(message, Message), f"not a message: {message!r}"
     return message
+
+
+def received(host: socket.socket) -> Message | None:
+    """Read one message; None: the host is gone."""
+    head = _exactly(host, LENGTH.size)
+    body = head and _exactly(host, LENGTH.unpack(head)[0])
+    return unframed(body) if body else None
+
+
+def _exactly(host: socket.socket, size: int) -> bytes | None:
+    """Read that many bytes; None: the host is gone."""
+    parts = bytearray()
+    while len(parts) < size:
+        try:
+            part = host.recv(size - len(parts))
+        except ConnectionResetError:
+            return None
+        if not part:
+            return None
+        parts += part
+    return bytes(parts)

@@ -9,7 +9,6 @@ import contextlib
 import gc
 import importlib
 import os
-import pickle
 import select
 import signal
 import socket
@@ -18,10 +17,9 @@ import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from regions.io.births import LENGTH, Bear, Born, Died, Entry, Message, Preloaded, framed, unframed
+from regions.io.births import Bear, Born, Died, Message, Preloaded, framed, received
+from regions.io.living import live
 from regions.io.proc import seen
-
-COMM_LENGTH_MAX = 15
 
 
 @dataclass(slots=True)
@@ -85,12 +83,9 @@ class Nursery:
             signal.set_wakeup_fd(-1)
             for fd in self.wakeup:
                 os.close(fd)
-            for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT):
-                signal.signal(number, signal.SIG_DFL)
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             self._join(os.getpid(), bear.group)
-            os.nice(bear.niceness)
-            redirected(bear)
-            code = entry(bear.entry)(pickle.loads(bear.config))
+            code = live(bear)
         except BaseException:  # noqa: BLE001 - whatever it is, a child must not run on as a second forkserver
             traceback.print_exc()
         finally:
@@ -134,48 +129,6 @@ def main(arguments: Sequence[str]) -> int:
     finally:
         nursery.kill_all()
     return 0
-
-
-def received(host: socket.socket) -> Message | None:
-    """Read one message; None: the host is gone."""
-    head = exactly(host, LENGTH.size)
-    body = head and exactly(host, LENGTH.unpack(head)[0])
-    return unframed(body) if body else None
-
-
-def exactly(host: socket.socket, size: int) -> bytes | None:
-    """Read that many bytes; None: the host is gone."""
-    parts = bytearray()
-    while len(parts) < size:
-        try:
-            part = host.recv(size - len(parts))
-        except ConnectionResetError:
-            return None
-        if not part:
-            return None
-        parts += part
-    return bytes(parts)
-
-
-def entry(name: str) -> Entry:
-    """Find the function that a process runs."""
-    module, _, function = name.partition(":")
-    found: Entry = getattr(importlib.import_module(module), function)
-    return found
-
-
-def redirected(bear: Bear) -> None:
-    """Give a child its own name, no input, and an output of its own."""
-    with contextlib.suppress(OSError), open("/proc/self/comm", "w") as comm:
-        comm.write(bear.name[:COMM_LENGTH_MAX])
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(nothing, 0)
-    os.makedirs(bear.output.parent, exist_ok=True)
-    output = os.open(bear.output, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-    os.dup2(output, 1)
-    os.dup2(output, 2)
-    os.close(nothing)
-    os.close(output)
 
 
 if __name__ == "__main__":
