@@ -1,4 +1,4 @@
-"""The host of processes: groups, signals, and that nothing outlives it."""
+"""What is the forkserver's own among the hosts of processes: real process groups, and no life after the host."""
 
 import os
 import signal
@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from core.errors import UnavailableError
 from regions.io.host import Host
 from regions.io.proc import State, is_alive, seen
 
@@ -27,11 +26,11 @@ async def host(tmp_path: Path) -> AsyncIterator[Host]:
     await opened.close()
 
 
-async def begin(host: Host, names: Sequence[str], tmp_path: Path, what: str = "wait") -> list[int]:
+async def begin(host: Host, names: Sequence[str], tmp_path: Path) -> list[int]:
     return [
         await host.start(
             name,
-            f"{SLEEPER}:{what}",
+            f"{SLEEPER}:wait",
             host.life_fd,
             group=name.split("-")[0],
             niceness=3,
@@ -47,42 +46,14 @@ async def test_a_data_center_is_one_process_group(host: Host, tmp_path: Path) ->
     assert groups[0] == groups[1] != groups[2]
 
 
-async def test_a_frozen_group_goes_on_when_told(host: Host, tmp_path: Path) -> None:
-    await begin(host, DC, tmp_path)
-    host.signal(DC, signal.SIGSTOP)
-    await host.reached(State.FROZEN, DC)
-    host.signal(DC, signal.SIGCONT)
-    await host.reached(State.RUNNING, DC)
-
-
-async def test_one_of_a_group_is_killed_alone_and_started_again(host: Host, tmp_path: Path) -> None:
+async def test_one_that_is_started_again_is_in_its_group_again(host: Host, tmp_path: Path) -> None:
     await begin(host, DC, tmp_path)
     host.signal(DC[:1], signal.SIGKILL)
     await host.reached(State.DEAD, DC[:1])
-    assert (host.state(DC[0]), host.state(DC[1])) == (State.DEAD, State.RUNNING)
-    assert await host.ended(DC[0]) == -signal.SIGKILL
     (pid,) = await begin(host, DC[:1], tmp_path)
     second = host.pid(DC[1])
     assert second is not None
     assert os.getpgid(pid) == os.getpgid(second)
-
-
-async def test_whoever_does_not_end_politely_is_killed(host: Host, tmp_path: Path) -> None:
-    await begin(host, ["fra1-c1"], tmp_path, "stubborn")
-    await host.end(grace_s=0.1)
-    assert host.state("fra1-c1") is State.DEAD
-
-
-async def test_a_process_that_fails_leaves_its_words_and_its_code(host: Host, tmp_path: Path) -> None:
-    await begin(host, ["fra1-c1"], tmp_path, "fail")
-    await host.reached(State.DEAD, ["fra1-c1"])
-    assert await host.ended("fra1-c1") == 3
-    assert (tmp_path / "fra1-c1" / "output.log").read_text() == "no luck today\n"
-
-
-async def test_modules_that_can_not_be_imported_are_named(tmp_path: Path) -> None:
-    with pytest.raises(UnavailableError, match="No module named 'nowhere'"):
-        await Host.open(tmp_path / "forkserver.log", ["nowhere"])
 
 
 ORPHANAGE = """
