@@ -123,7 +123,7 @@ def entries(piece: Piece, parts: Sequence[bytes]) -> list[Record]:
             tip = tip_of(found[-1])
     except error as cause:
         raise DamagedPieceError(piece, "it ends within an entry") from cause
-    if tip != piece.after:
+    if tip != piece.after or at != len(body):
         raise DamagedPieceError(piece, f"its entries end at {tip.lsn}, and their hashes do not lead where it says")
     return found
 

@@ -19,7 +19,7 @@ from core.timers import Timers
 from core.topology import Topology
 from nodes.app_table import AppTable
 from nodes.control_port import Control
-from nodes.desk import not_owner
+from nodes.desk import Desk, not_owner
 from nodes.frames import Frame, Heartbeat, HeartbeatReply, Invite, ShardMessage
 from nodes.holding import Holding, blank
 from nodes.ledger import SHARD_PREFIX, STORED_BYTES_MAX, Submitted
@@ -68,6 +68,7 @@ class NodeDriver:
         window: RetryWindow = USUAL_WINDOW,
         quota_bytes: int = STORED_BYTES_MAX,
         snapshot_entries: int = SNAPSHOT_ENTRIES,
+        snapshot_hold_s: float = 0.0,
     ) -> None:
         self.node = node
         self._topology = topology
@@ -114,6 +115,7 @@ class NodeDriver:
             tell=tell,
             look=self._pulse.look,
             snapshot_entries=snapshot_entries,
+            snapshot_hold_s=snapshot_hold_s,
         )
         self._holdings: dict[ShardId, Holding] = {}
         self._map: dict[ShardId, Assignment] = {}
@@ -278,6 +280,14 @@ class NodeDriver:
         self._reported.update(views)
         self._touched = {view.shard for view in views.values() if view.learner is not None or _unsettled(view)}
         return changed
+
+    def desk(self, tenant: str) -> Desk:
+        """Find the desk at which a tenant stands; raises NotOwnerError, NotFoundError or MalformedError."""
+        return self._serving(tenant).desk
+
+    def serving(self) -> Iterable[Desk]:
+        """List the desks at which clients are served now."""
+        return [holding.desk for holding in self._holdings.values() if holding.desk.serving]
 
     def copies(self) -> Sequence[CopyView]:
         """List the copies as they stand; whoever reports misses nothing by it."""

@@ -13,6 +13,8 @@ from nodes.world import World
 
 WINDOW_PARTS = 4
 """Parts sent ahead of their acknowledgements: 1 MiB at most."""
+HELD_SNAPSHOTS = 4
+"""Entries are held for the archive until there are so many times as many as a snapshot is kept for."""
 
 
 @dataclass(slots=True)
@@ -78,6 +80,8 @@ class Written:
     parts: list[bytes]
     written_bytes: int
     """Of the entries in it."""
+    keep_at: float
+    """Before this its entries stay: whoever serves archives them meanwhile; after a failover that is another copy."""
 
 
 class Keeping:
@@ -118,7 +122,8 @@ class Keeping:
         if tip is not None:
             self._busy = True
             ledger = self._replay.ledger
-            written, source = Written(tip, [], ledger.written_bytes), ledger.export()
+            keep_at = self._world.clock.now() + self._world.snapshot_hold_s
+            written, source = Written(tip, [], ledger.written_bytes, keep_at), ledger.export()
             self._world.spawn.soon(lambda: self._step(written, source))
 
     def _step(self, written: Written, source: Iterator[bytes]) -> bool:
@@ -132,12 +137,16 @@ class Keeping:
 
     def _keep(self, written: Written) -> None:
         p, tip = self._state, written.tip
-        if p.commit_lsn < tip.lsn or self._busy:
+        if p.commit_lsn < tip.lsn or self._busy or self._held(written):
             return
         self._written = None
         if p.place(tip.lsn) == tip:
             self._busy = True
             self._world.journal.save_snapshot(p.shard, tip, written.parts, lambda error: self._done(written, error))
+
+    def _held(self, written: Written) -> bool:
+        few = self._state.commit_lsn - self._state.floor.lsn < HELD_SNAPSHOTS * self._world.snapshot_entries
+        return few and self._world.clock.now() < written.keep_at
 
     def _done(self, written: Written, error: DiskError | None) -> None:
         self._busy = False

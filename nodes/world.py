@@ -42,3 +42,5 @@ class World:
     """Compares the clock with the last turn's and returns the time; called before anything is decided in a turn."""
     snapshot_entries: int
     """Committed entries after which a copy keeps a new snapshot and lets go of older entries."""
+    snapshot_hold_s: float = 0.0
+    """How long a snapshot waits before entries go for it: time to archive them; 0 where there is no archive."""

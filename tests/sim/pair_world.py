@@ -101,6 +101,7 @@ class Machine:
             tell=lambda event, facts: w.told(self.node, event, facts),
             rules=w.rules,
             snapshot_entries=w.snapshot_entries,
+            snapshot_hold_s=w.snapshot_hold_s,
         )
         self.driver.start()
         self.driver.map_changed(w.map_at_start(self.node))
@@ -179,12 +180,13 @@ class PairWorld:
         self.time = World(seed)
         self.rules = rules
         self.snapshot_entries = snapshot_entries
+        self.snapshot_hold_s = 0.0
         self.topology: Topology = small_fleet(99)
         self.nodes: tuple[NodeId, ...] = tuple(node.id for node in self.topology.nodes)
         self.store = Store(self.topology)
         self.store.changed = self._decided
         self.lost_ratio = 0.05
-        self.machines = {node: Machine(self, node) for node in self.nodes}
+        self.machines = {node: self.machine(node) for node in self.nodes}
         hosts: dict[str, Host] = {node: machine.host for node, machine in self.machines.items()}
         self.network: Network[Frame] = Network(self.time, hosts, Weather(jitter_s=0.002, break_ratio=0.0005))
         self.tenant: TenantName = tenant_name(f"tenants/{self.topology.geographies[0].id}/acme")
@@ -196,6 +198,10 @@ class PairWorld:
         self.isolated: NodeId | None = None
         self._term = 1
         self._texts = 0
+
+    def machine(self, node: NodeId) -> Machine:
+        """Make a machine; tests override it."""
+        return Machine(self, node)
 
     def run(self) -> Tally:
         """Play the schedule and judge it."""
