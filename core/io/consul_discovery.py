@@ -145,7 +145,7 @@ class ConsulDiscovery:
         return [dc for dc in found if dc not in followed][: FOLLOWED_MAX - len(followed)]
 
     async def _follow(self, dc: str, take: Callable[[str, Listed], None]) -> None:
-        """Tell who lives in one Consul datacenter, from the index that was seen last, whatever happens to Consul."""
+        """Tell who lives in one Consul datacenter, change by change, whatever happens to Consul."""
         calls = ConsulCalls(self._engine, name=f"consul-{dc}", deadline_s=self._deadline_s)
         backoff = Backoff(FIRST_PAUSE_S, LONGEST_PAUSE_S, Random())
         index, away = 0, False
@@ -156,7 +156,7 @@ class ConsulDiscovery:
                 except TwinholdError as error:
                     if not away:
                         warn("discovery.away", datacenter=dc, cause=error.message)
-                    away = True
+                    index, away = 0, True  # what answers next may have forgotten everything, indexes too
                     await asyncio.sleep(backoff.next_s())
                     continue
                 if away:
