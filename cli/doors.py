@@ -1,6 +1,7 @@
-"""Where a fleet can be reached: by the file that a running fleet leaves in its folder, or by one endpoint."""
+"""Where a fleet can be reached: by the file that it leaves in its folder, by one endpoint, or by asking Consul."""
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from core.errors import UnavailableError
 from regions.io import fleet_file
 
 DEFAULT_DIR = Path("run")
+CONSUL_SCHEME = "consul://"
 REMEDY = "start one with: twinhold up, or point at one with --fleet DIR, TWINHOLD_FLEET or --endpoint HOST:PORT"
 
 
@@ -18,9 +20,27 @@ class Doors:
     control_planes: Mapping[str, str]
     nodes: Mapping[str, str]
 
+    def turns(self) -> Iterator[str]:
+        """Go round the control planes.
 
-def one_door(endpoint: str) -> Doors:
-    """Know a fleet by a single endpoint, whatever stands there."""
+        Raises:
+            UnavailableError: not one of them lives, as far as is known.
+        """
+        if not self.control_planes:
+            raise UnavailableError("no control plane of this fleet lives: start one again")
+        return itertools.cycle(self.control_planes.values())
+
+
+def named_doors(endpoint: str) -> Doors:
+    """Know a fleet by what ``--endpoint`` says: ``HOST:PORT``, whatever stands there, or ``consul://HOST:PORT[/FLEET]``.
+
+    Raises:
+        TwinholdError: Consul can't be asked, or knows no such fleet.
+    """
+    if endpoint.startswith(CONSUL_SCHEME):
+        from cli.consul_doors import consul_doors  # nobody else pays for it
+
+        return consul_doors(endpoint)
     return Doors(control_planes={"": endpoint}, nodes={"": endpoint})
 
 

@@ -1,7 +1,6 @@
 """`twinhold events`: the audit journal: every decision, and every decision not to act, with its reasons."""
 
 import asyncio
-import itertools
 from collections.abc import AsyncIterator, Iterable
 
 import click
@@ -49,7 +48,7 @@ async def watched(session: Session, request: WatchEventsRequest) -> AsyncIterato
     Raises:
         TwinholdError: the leader refused.
     """
-    turn = itertools.cycle(session.doors.control_planes.values())
+    turn = session.doors.turns()
     endpoint = next(turn)
     while True:
         try:

@@ -9,7 +9,7 @@ from typing import Concatenate, ParamSpec, TypeAlias, TypeVar
 
 import click
 
-from cli.doors import DEFAULT_DIR, one_door, read_doors
+from cli.doors import DEFAULT_DIR, named_doors, read_doors
 from cli.session import Session, session
 
 P = ParamSpec("P")
@@ -25,7 +25,11 @@ fleet_option = click.option(
     show_default=True,
     help="Folder of the running fleet.",
 )
-endpoint_option = click.option("--endpoint", metavar="HOST:PORT", help="Ask this server instead of the fleet's file.")
+endpoint_option = click.option(
+    "--endpoint",
+    metavar="HOST:PORT",
+    help="Ask this server instead of the fleet's file; consul://HOST:PORT[/FLEET]: find the fleet by Consul.",
+)
 output_option = click.option(
     "-o", "--output", type=click.Choice(["table", "json"]), default="table", show_default=True, help="How to answer."
 )
@@ -48,7 +52,7 @@ def conversing(converse: Conversation[P]) -> Callable[P, int | None]:
     def command(*args: P.args, **kwargs: P.kwargs) -> int | None:
         folder, endpoint, output = (kwargs.pop(name) for name in ("fleet_dir", "endpoint", "output"))
         assert isinstance(folder, Path), "click gives a path"
-        doors = one_door(str(endpoint)) if endpoint else read_doors(folder)
+        doors = named_doors(str(endpoint)) if endpoint else read_doors(folder)
 
         async def conversation() -> int | None:
             async with session(doors, as_json=output == "json") as opened:

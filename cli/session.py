@@ -2,7 +2,6 @@
 
 import asyncio
 import getpass
-import itertools
 import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -101,7 +100,7 @@ class Session:
         started = time.monotonic()
         patience_s = DEAF_PATIENCE_S
         hinted = False  # one hint is followed at once; two in a row may be followers that name each other
-        turn = itertools.cycle(self.doors.control_planes.values())
+        turn = self.doors.turns()
         endpoint = self._leader or next(turn)
         while True:
             try:
