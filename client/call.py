@@ -251,11 +251,11 @@ class Call(Generic[Got]):
 
     def _failed(self, error: TwinholdError, certain: bool, now: float) -> Output[Action[Got]]:
         self._node = None
+        self._doubt = self._doubt or not certain
         if isinstance(error, AnswerTooLargeError) and not self._streamed:
             self._streamed = True  # How it is asked was wrong, not what: nobody need hear of it.
             return self._out(self._send(now))
         self._last = error
-        self._doubt = self._doubt or not certain
         if not _repeatable(error):
             return self._end(GiveUp(self._verdict()))
         redirect = redirected(error)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from client.budget import RetryBudget
@@ -284,6 +284,7 @@ def played(steps: list[tuple[str, object, bool]]) -> World:
 
 
 @given(st.lists(STEPS, max_size=25))
+@example([("fail", TOO_LARGE, False), ("fail", UnavailableError("down"), True)])
 def test_failed_is_said_only_when_no_attempt_can_have_had_an_effect(steps: list[tuple[str, object, bool]]) -> None:
     world = played(steps)
     assert world.end is not None, "the deadline ends every call"
