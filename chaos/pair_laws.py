@@ -50,7 +50,7 @@ class Chain:
         first = max(len(self.hashes), shelf.floor.lsn)
         while len(self.hashes) < min(shelf.floor.lsn, lsn):
             self.hashes.append(shelf.floor.hash if len(self.hashes) + 1 == shelf.floor.lsn else b"")
-        fresh = range(first - shelf.floor.lsn, min(lsn, shelf.tip.lsn) - shelf.floor.lsn)
+        fresh = range(first - shelf.floor.lsn, min(lsn, shelf.last_lsn) - shelf.floor.lsn)
         self.hashes.extend(shelf.records[index].hash for index in fresh)
         return fresh
 
@@ -58,7 +58,7 @@ class Chain:
         """Say whether a copy's disk holds everything up to ``lsn``, as it was told to clients."""
         if not lsn:
             return True
-        if shelf is None or shelf.meta is None or shelf.meta.copy_id != copy.copy_id or shelf.tip.lsn < lsn:
+        if shelf is None or shelf.meta is None or shelf.meta.copy_id != copy.copy_id or shelf.last_lsn < lsn:
             return False
         if lsn < shelf.floor.lsn or lsn > len(self.hashes) or not self.hashes[lsn - 1]:
             return True
@@ -216,9 +216,9 @@ def joined(
 
 def switched(shard: ShardId, old: Shelf | None, new: Shelf | None) -> Breach | None:
     """Judge a switchover that was decided: the new primary held the old one's whole journal (I13: never one copy)."""
-    if old is None or new is None or new.tip.lsn >= old.tip.lsn:
+    if old is None or new is None or new.last_lsn >= old.last_lsn:
         return None
-    what = f"shard {shard} changed hands with lsn {new.tip.lsn + 1} to {old.tip.lsn} on one copy"
+    what = f"shard {shard} changed hands with lsn {new.last_lsn + 1} to {old.last_lsn} on one copy"
     return Breach(FleetLaw.I13, what)
 
 

@@ -36,6 +36,11 @@ class Shelf:
         """The last record's place."""
         return tip_of(self.records[-1]) if self.records else self.floor
 
+    @property
+    def last_lsn(self) -> int:
+        """The last record's number."""
+        return self.records[-1].lsn if self.records else self.floor.lsn
+
     def index(self, lsn: int) -> int:
         """How many records come up to and including ``lsn``."""
         return lsn - self.floor.lsn
@@ -128,7 +133,7 @@ class MemoryJournal:
         for deed, _, _ in self._waiting[:keep]:
             deed()
         torn = self._waiting[keep : keep + 1] if tear else []
-        before = {shard: shelf.tip.lsn for shard, shelf in self._disk.shelves.items()}
+        before = {shard: shelf.last_lsn for shard, shelf in self._disk.shelves.items()}
         for deed, _, _ in torn:
             deed()
             self._tear(before)
@@ -198,7 +203,7 @@ class MemoryJournal:
                 break
             taken.append(record)
             size += len(record.body)
-        return checked_run(shard, before, taken, until_lsn=shelf.tip.lsn)
+        return checked_run(shard, before, taken, until_lsn=shelf.last_lsn)
 
     def tip_at(self, shard: ShardId, lsn: int) -> Tip | None:
         """Look the hash at a place up; raises DamagedError."""
@@ -217,7 +222,7 @@ class MemoryJournal:
             return EMPTY if lsn == 0 else None
         if lsn == shelf.floor.lsn:
             return shelf.floor
-        if not shelf.floor.lsn < lsn <= shelf.tip.lsn:
+        if not shelf.floor.lsn < lsn <= shelf.last_lsn:
             return None
         return tip_of(shelf.records[shelf.index(lsn) - 1])
 
@@ -355,7 +360,7 @@ class MemoryJournal:
 
     def _tear(self, before: dict[ShardId, int]) -> None:
         for shard, shelf in self._disk.shelves.items():
-            if shelf.records and shelf.tip.lsn > before.get(shard, 0):
+            if shelf.records and shelf.last_lsn > before.get(shard, 0):
                 last = shelf.records[-1]
                 shelf.records[-1] = last._replace(body=last.body[: len(last.body) // 2])
 

@@ -47,6 +47,7 @@ class SimFleet:
         names = [*(n.id for n in topology.nodes), *(c.id for c in topology.control_planes)]
         drift = plan.timers.drift_ratio * 0.9
         self.hosts: dict[str, Host] = {name: host(world, name, drift_ratio=drift) for name in names}
+        self._machines = list(self.hosts.values())
         self.hosts |= {str(tenant): host(world, str(tenant), drift_ratio=drift) for tenant in plan.tenants}
         self.weather = Weather(
             delay_s=_delays(topology), break_ratio=plan.break_ratio, lost_call_ratio=plan.lost_call_ratio
@@ -204,7 +205,7 @@ class SimFleet:
 
     def _troubled(self) -> Iterator[str]:
         """Name the processes that are dead, frozen, or hindered in talking with anybody."""
-        yield from (name for name, machine in self.hosts.items() if machine.frozen or not machine.alive)
+        yield from (machine.name for machine in self._machines if machine.frozen or not machine.alive)
         for pair in (*self.network.cuts, *self.network.undialled, *self.weather.clogs):
             yield from pair
 

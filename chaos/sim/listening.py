@@ -94,7 +94,7 @@ class Listening:
         assert isinstance(message, Ack)
         number = message.shard
         shelf = self._spoke(source, number, "an ack", message.gen)
-        if shelf is None or shelf.tip.lsn < message.lsn:
+        if shelf is None or shelf.last_lsn < message.lsn:
             what = f"{source} acknowledges lsn {message.lsn} of shard {number}, its disk does not hold it"
             self._seen.found(Breach(FleetLaw.I1, what))
             return
@@ -108,11 +108,11 @@ class Listening:
         """See that a member of in_sync still holds what clients were told (I8)."""
         shard = self._seen.shard(number)
         record, told = shard.newest, len(shard.chain.hashes)
-        if record is None or shelf.meta is None or shelf.tip.lsn >= told:
+        if record is None or shelf.meta is None or shelf.last_lsn >= told:
             return
         me = Copy(node, shelf.meta.copy_id)
         if me in record.in_sync:
-            what = f"{node}, in sync, holds lsn {shelf.tip.lsn} of shard {number}, clients were told {told}"
+            what = f"{node}, in sync, holds lsn {shelf.last_lsn} of shard {number}, clients were told {told}"
             self._seen.found(Breach(FleetLaw.I8, what))
 
     def _heartbeat(self, source: NodeId, target: NodeId, message: Message) -> None:
@@ -170,4 +170,4 @@ class Listening:
         self._seen.found(plane_laws.outside(number, home, node, self._geographies[self._seen.topology.node(node).dc]))
         restarted = old is not None and old.seen[:2] == new.seen[:2] and old.seen.boot < new.seen.boot
         if restarted and new.assignment is not None and new.assignment.primary == copy:
-            self._seen.tails[place] = (new.seen, shelf.tip.lsn)
+            self._seen.tails[place] = (new.seen, shelf.last_lsn)

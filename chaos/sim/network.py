@@ -23,6 +23,8 @@ RECONNECT_S = (0.05, 0.5)
 """Jittered wait before a broken stream is opened again."""
 TAIL_RATIO = 0.002
 """How often a message takes much longer than the rest."""
+USUAL_RATIO = 1.0 - TAIL_RATIO
+"""Draws of chance up to here are of messages that do not."""
 REFUSED_S = 0.12
 """Connects that must be refused after a reset, before a peer is believed to be gone."""
 RESENT_S = 0.4
@@ -71,16 +73,43 @@ class Weather:
         self.clogs = {}
         self.break_ratio = self.lost_call_ratio = self.late_ratio = 0.0
 
+    def delay_of(self, source: Name, target: Name) -> float:
+        """Say how long a message takes at least."""
+        return self.delay_s.get((source, target), 0.0002)
+
     def trip_s(self, source: Name, target: Name, now: float, draw: float) -> float:
         """Say how long a message takes; ``draw`` is chance, in [0, 1): the higher, the longer."""
         pair = (source, target)
-        trip_s = self.delay_s.get(pair, 0.0002) - self.jitter_s * log(1.0 - draw)
-        if draw > 1.0 - TAIL_RATIO:
+        trip_s = self.delay_of(source, target) - self.jitter_s * log(1.0 - draw)
+        if draw > USUAL_RATIO:
             trip_s += self.tail_s * (1.0 - draw) / TAIL_RATIO
         if self.clogs and pair in self.clogs:
             since, growth = self.clogs[pair]
             trip_s += growth * (now - since)
         return trip_s
+
+
+@dataclass(slots=True)
+class _Tie:
+    """Two hosts."""
+
+    stream: int = 0
+    """The number of the stream between them; 0: none stands."""
+
+
+@dataclass(slots=True)
+class _Lane:
+    """One channel from one host to another: everything that a message on it needs, found by one look."""
+
+    source: Name
+    target: Name
+    there: Host
+    tie: _Tie
+    delay_s: float
+    last: float = 0.0
+    """When the last message that was sent arrives."""
+    held: list[Callable[[], None]] = field(default_factory=list)
+    """What a cut holds up, in order."""
 
 
 class Network(Generic[Message]):
@@ -89,13 +118,12 @@ class Network(Generic[Message]):
     def __init__(self, world: World, hosts: Mapping[Name, Host], weather: Weather) -> None:
         self._world, self._hosts, self.weather = world, hosts, weather
         self._ends: dict[Name, End[Message]] = {}
-        self._streams: dict[Pair, int] = {}
-        """By pair of names in order: the stream's number; 0: none stands."""
+        self._ties: dict[Pair, _Tie] = {}
+        """By pair of names in order."""
+        self._lanes: dict[tuple[Name, Name, bool], _Lane] = {}
+        """By source, target, and whether it is the bulk channel."""
         self._told: dict[Pair, int] = {}
         """By end and its peer: the stream that it was told is up, and not yet that it broke."""
-        self._last: dict[tuple[Name, Name, bool], float] = {}
-        self._held: dict[tuple[Name, Name, bool], list[Callable[[], None]]] = {}
-        """What a cut holds up, in order."""
         self.cuts: set[Pair] = set()
         """Ordered pairs between which nothing arrives; ``mend`` ends one."""
         self.undialled: set[Pair] = set()
@@ -109,22 +137,23 @@ class Network(Generic[Message]):
 
     def send(self, source: Name, target: Name, message: Message, *, bulk: bool = False) -> None:
         """Send on the stream, in order; lost when there is none."""
-        pair = (source, target) if source < target else (target, source)
-        stream = self._streams.get(pair)
+        lane = self._lanes.get((source, target, bulk)) or self._lane(source, target, bulk)
+        stream = lane.tie.stream
         if not stream:
             return
         world, weather = self._world, self.weather
         draw = world.chance.random()
         if draw < weather.break_ratio:
-            self._break(pair)
+            self._break(_pair(source, target))
             return
-        key = (source, target, bulk)
-        due = world.now + weather.trip_s(source, target, world.now, draw)
-        last = self._last.get(key, 0.0)
-        if due < last:
-            due = last
-        self._last[key] = due
-        world.at(due, partial(self._arrive, key, stream, message))
+        if weather.clogs or draw > USUAL_RATIO:
+            due = world.now + weather.trip_s(source, target, world.now, draw)
+        else:
+            due = world.now + (lane.delay_s - weather.jitter_s * log(1.0 - draw))
+        if due < lane.last:
+            due = lane.last
+        lane.last = due
+        world.at(due, partial(self._arrive, lane, stream, message))
 
     def call(
         self,
@@ -146,8 +175,8 @@ class Network(Generic[Message]):
     def gone(self, name: Name) -> None:
         """Tell every peer that a host's process died: its streams reset, and connects are refused."""
         self._ends.pop(name, None)
-        for pair in sorted(self._streams):
-            if name in pair and self._streams[pair]:
+        for pair in sorted(self._ties):
+            if name in pair and self._ties[pair].stream:
                 peer = pair[0] if pair[1] == name else pair[1]
                 self._told.pop((name, peer), None)
                 if (name, peer) not in self.cuts:
@@ -159,15 +188,17 @@ class Network(Generic[Message]):
         over = sorted(self.cuts if cuts is None else self.cuts.intersection(cuts))
         self.cuts.difference_update(over)
         for (source, target), bulk in product(over, (False, True)):
-            held = self._held.pop((source, target, bulk), [])
-            if held and self._world.chance.random() < GAVE_UP_RATIO:
+            lane = self._lanes.get((source, target, bulk))
+            if lane is None or not lane.held:
+                continue
+            if self._world.chance.random() < GAVE_UP_RATIO:
                 self._break(_pair(source, target))
-            elif held:
-                self._resend((source, target, bulk), held)
+            else:
+                self._resend(lane)
 
     def reset(self, a: Name, b: Name) -> None:
         """Break the stream between two hosts, if one stands."""
-        if self._streams.get(_pair(a, b)):
+        if self._tie(_pair(a, b)).stream:
             self._break(_pair(a, b))
 
     def lost(self, source: Name, target: Name) -> bool:
@@ -182,12 +213,13 @@ class Network(Generic[Message]):
         return self.weather.trip_s(source, target, self._world.now, self._world.chance.random())
 
     def _open(self, pair: Pair) -> None:
-        if self._streams.get(pair) or not all(name in self._ends for name in pair):
+        tie = self._tie(pair)
+        if tie.stream or not all(name in self._ends for name in pair):
             return
         if not (self._reachable(pair) and all(self._hosts[name].alive for name in pair)):
             self._open_later(pair)
             return
-        stream = self._streams[pair] = self._world.chance.getrandbits(60) | 1
+        stream = tie.stream = self._world.chance.getrandbits(60) | 1
         for name, peer in (pair, pair[::-1]):
             before = self._told.get((name, peer), 0)
             self._told[name, peer] = stream
@@ -213,14 +245,16 @@ class Network(Generic[Message]):
         self._open_later(pair)
 
     def _forget(self, pair: Pair) -> None:
-        self._streams[pair] = 0
+        self._tie(pair).stream = 0
         for (source, target), bulk in product((pair, pair[::-1]), (False, True)):
-            self._held.pop((source, target, bulk), None)
+            lane = self._lanes.get((source, target, bulk))
+            if lane is not None:
+                lane.held.clear()
 
     def _tell_down(self, name: Name, peer: Name, *, refused: bool) -> None:
         """Tell an end that its stream broke, unless the next one is faster: it then tells both."""
         delay_s = self.trip_s(peer, name) + (REFUSED_S if refused else 0.0)
-        stream = self._streams[_pair(name, peer)]
+        stream = self._tie(_pair(name, peer)).stream
 
         def tell() -> None:
             if self._told.get((name, peer)) == stream:
@@ -235,38 +269,44 @@ class Network(Generic[Message]):
         if end is not None:
             self._hosts[name].run(lambda: deed(end))
 
-    def _arrive(self, key: tuple[Name, Name, bool], stream: int, message: Message) -> None:
-        source, target, _ = key
-        stands = self._streams.get((source, target) if source < target else (target, source))
-        if stands != stream:
-            self._arrive_late(source, target, message)
-        elif self.cuts and (source, target) in self.cuts:
-            self._held.setdefault(key, []).append(partial(self._arrive, key, stream, message))
+    def _arrive(self, lane: _Lane, stream: int, message: Message) -> None:
+        if lane.tie.stream != stream:
+            self._arrive_late(lane, message)
+        elif self.cuts and (lane.source, lane.target) in self.cuts:
+            lane.held.append(partial(self._arrive, lane, stream, message))
         else:
-            self._deliver(source, target, message)
+            self._deliver(lane, message)
 
-    def _arrive_late(self, source: Name, target: Name, message: Message) -> None:
+    def _arrive_late(self, lane: _Lane, message: Message) -> None:
         ratio = self.weather.late_ratio
-        if ratio > 0.0 and self._world.chance.random() < ratio and (source, target) not in self.cuts:
+        if ratio > 0.0 and self._world.chance.random() < ratio and (lane.source, lane.target) not in self.cuts:
             late_s = self._world.chance.uniform(*LATE_S)
-            self._world.after(late_s, lambda: self._deliver(source, target, message))
+            self._world.after(late_s, lambda: self._deliver(lane, message))
 
-    def _deliver(self, source: Name, target: Name, message: Message) -> None:
-        end = self._ends.get(target)
+    def _deliver(self, lane: _Lane, message: Message) -> None:
+        source, there = lane.source, lane.there
+        end = self._ends.get(lane.target)
         if end is None:
             return
-        self._world.heard(source, target, message)
-        there = self._hosts[target]
+        self._world.heard(source, lane.target, message)
         if there.frozen:
             there.run(lambda: end.message(source, message))
         elif there.alive:
             end.message(source, message)
 
-    def _resend(self, key: tuple[Name, Name, bool], held: list[Callable[[], None]]) -> None:
-        due = max(self._world.now + self._world.chance.uniform(0.0, RESENT_S), self._last.get(key, 0.0))
-        self._last[key] = due
+    def _resend(self, lane: _Lane) -> None:
+        held, lane.held = lane.held, []
+        lane.last = max(self._world.now + self._world.chance.uniform(0.0, RESENT_S), lane.last)
         for arrive in held:
-            self._world.at(due, arrive)
+            self._world.at(lane.last, arrive)
+
+    def _tie(self, pair: Pair) -> _Tie:
+        return self._ties.setdefault(pair, _Tie())
+
+    def _lane(self, source: Name, target: Name, bulk: bool) -> _Lane:
+        tie, delay_s = self._tie(_pair(source, target)), self.weather.delay_of(source, target)
+        lane = self._lanes[source, target, bulk] = _Lane(source, target, self._hosts[target], tie, delay_s)
+        return lane
 
 
 class _Call(Generic[Message, Answer]):

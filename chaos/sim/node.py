@@ -2,9 +2,10 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeAlias
 
-from chaos.sim.maps import MapFollower
+from chaos.sim.maps import MapFollower, Send
 from chaos.sim.messages import Age, Led, Register, Report, Sign, SimMessage, Step, Whole
 from chaos.sim.network import Network
 from chaos.sim.time import Host
@@ -31,8 +32,11 @@ from nodes.pair_rules import Rules
 from nodes.retries import USUAL_WINDOW
 from nodes.sighting import QUIET_BEATS, Sighting
 
+Back: TypeAlias = Callable[..., None]
+"""Where an answer goes; named here, because what a nested function is annotated with is worked out at every call."""
 Found: TypeAlias = Mapping[ShardId, Assignment] | Unknown
 Watcher: TypeAlias = Callable[[Assignment], None]
+SIGN = Sign()
 CALL_S = 1.0
 """How long a node waits for the control plane before an outcome is unknown."""
 FSYNC_MEAN_S = 0.002
@@ -79,6 +83,7 @@ class SimNode:
         """Not empty: why the disk takes no writes now."""
         self.fsync_extra_s = 0.0
         host.die = self.crash
+        self._send: Send = partial(network.send, node)
         self.driver: NodeDriver | None = None
         self.journal: MemoryJournal | None = None
         self._observers = observers_of(topology.node(node), topology)
@@ -140,15 +145,17 @@ class SimNode:
 
     def message(self, peer: str, message: SimMessage) -> None:
         """Take what comes on a stream."""
-        driver = self._turn()
+        driver = self.driver
+        if type(message) is Frame and driver is not None:
+            driver.message(NodeId(peer), message)  # It compares the clock by itself.
+            return
+        self._turn()
         match message:
-            case Frame():
-                driver.message(NodeId(peer), message)
             case Sign():
                 if peer in self._seen:
                     self._seen[NodeId(peer)].heard(self.host.now())
-            case Led(leader):
-                self._led(ControlPlaneId(peer), leader)
+            case Led():
+                self._led(ControlPlaneId(peer), message.leader)
             case Whole() | Step() | Age():
                 self._feed.take(peer, message)
             case _:
@@ -180,7 +187,7 @@ class SimNode:
         """Ask the leader for changes."""
         self._witness.proposed(self.node, proposals)
 
-        def ask(plane: ControlPlaneDriver, back: Callable[[Sequence[ProposalAnswer] | None], None]) -> None:
+        def ask(plane: ControlPlaneDriver, back: Back) -> None:
             try:
                 plane.propose(self.node, proposals, back)
             except NotLeaderError:
@@ -203,7 +210,7 @@ class SimNode:
     ) -> None:
         """Ask for records."""
 
-        def ask(plane: ControlPlaneDriver, back: Callable[[Found | None], None]) -> None:
+        def ask(plane: ControlPlaneDriver, back: Back) -> None:
             plane.record(shards, back)
 
         def finish(found: Found | None) -> None:
@@ -258,7 +265,7 @@ class SimNode:
             spawn=self.host,
             rng=world.chance,
             journal=journal,
-            links=_Links(self._network, self.host, self.node),
+            links=_Links(self._network, self.host, self.node, self._witness),
             apps=self._parts.apps,
             window=USUAL_WINDOW,
             control=self,
@@ -284,16 +291,13 @@ class SimNode:
         delay_s = self.host.world.chance.expovariate(1 / FSYNC_MEAN_S) + self.fsync_extra_s
         self.host.after(delay_s, callback)
 
-    def _send(self, peer: str, message: SimMessage) -> None:
-        self._network.send(self.node, peer, message)
-
     def _call_leader(
         self, ask: Callable[[ControlPlaneDriver, Callable[..., None]], None], done: Callable[..., None]
     ) -> None:
         self.host.deed()
         leader = self._leader[1] or self.host.world.chance.choice(self._plane_ids)
 
-        def there(back: Callable[[object], None]) -> None:
+        def there(back: Back) -> None:
             plane = self._planes().get(leader)
             if plane is None:
                 back(None)
@@ -309,7 +313,7 @@ class SimNode:
         self._beats += 1
         if self._beats % QUIET_BEATS == 0:
             for observer in self._observers:
-                self._network.send(self.node, observer, Sign())
+                self._send(observer, SIGN)
         self._report(self._standing)
         if self._feed.silent() or self._feed.source is None:
             self._choose_feed()
@@ -333,7 +337,11 @@ class SimNode:
             quiet = QUIET_BEATS if plane == leader else FOLLOWER_BEATS
             due = (self._beats - self._standing[plane]) % quiet == 0
             if due or book.stirred(page, leads=leader in (None, plane)):
-                self._send(plane, Report(book.compose(page, self.fleet_map.revision)))
+                report = book.compose(page, self.fleet_map.revision)
+                for copy in report.copies:
+                    if copy.complaint:
+                        self._witness.complained(self.node, ShardId(copy.shard), copy.complaint)
+                self._send(plane, Report(report))
 
     def _led(self, plane: ControlPlaneId, told: LeaderView) -> None:
         """Take an answer to reports: a sign of life, and who leads."""
@@ -373,7 +381,9 @@ class _Links:
     network: Network[SimMessage]
     host: Host
     node: NodeId
+    witness: Witness
 
     def send(self, peer: NodeId, message: Frame, *, bulk: bool = False) -> None:
         self.host.deed()
+        self.witness.sent(self.node, peer, message)
         self.network.send(self.node, peer, message, bulk=bulk)

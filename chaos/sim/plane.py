@@ -2,8 +2,9 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
-from chaos.sim.maps import AGE_EVERY_S, MapFollower, MapSource
+from chaos.sim.maps import AGE_EVERY_S, MapFollower, MapSource, Send
 from chaos.sim.messages import (
     Age,
     Confer,
@@ -69,6 +70,7 @@ class SimPlane:
         self.plane, self.host = plane, host
         self._topology, self._timers, self._network = topology, timers, network
         self._vault, self._weather, self._nodes = vault, weather, nodes
+        self._send: Send = partial(network.send, plane)
         self.driver: ControlPlaneDriver | None = None
         self._peers = [other.id for other in topology.control_planes if other.id != plane]
         host.die = self.crash
@@ -115,10 +117,10 @@ class SimPlane:
         """Take what comes on a stream."""
         driver = self._living()
         match message:
-            case Report(report):
-                self._reported(NodeId(peer), report)
-            case Confer(view):
-                self._conferred(ControlPlaneId(peer), view)
+            case Report():
+                self._reported(NodeId(peer), message.message)
+            case Confer():
+                self._conferred(ControlPlaneId(peer), message.view)
             case Conferred(view):
                 driver.conferred(view)
             case Register(view):
@@ -223,9 +225,6 @@ class SimPlane:
     def _living(self) -> ControlPlaneDriver:
         assert self.driver is not None, f"{self.plane} is called while it does not live"
         return self.driver
-
-    def _send(self, peer: str, message: SimMessage) -> None:
-        self._network.send(self.plane, peer, message)
 
     def _conferred(self, peer: ControlPlaneId, view: ConferView) -> None:
         first = peer in self._fresh

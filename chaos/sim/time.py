@@ -5,12 +5,14 @@ on any run of Python. A host's clock starts at a random offset, so that two cloc
 its own rate.
 """
 
+from array import array
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from heapq import heappop, heappush
 from random import Random
+from typing import TypeAlias
 
 from chaos.sim.messages import said
 
@@ -29,17 +31,24 @@ class ProcessDiedError(BaseException):
     """
 
 
-@dataclass(slots=True)
-class Waiting:
-    """A callback in the heap; with a ``host``, it runs in that host's ``life`` only, and waits while it is frozen."""
+Entry: TypeAlias = "tuple[float, int, Callable[[], None], Host | None, int]"
+"""What waits in the heap: when, its number, a callback, and the host and life in which alone it runs, or None.
 
-    callback: Callable[[], None] | None
-    host: "Host | None" = None
-    life: int = 0
+A bare tuple: every event makes one, and compares it many times.
+"""
+
+
+class Waiting:
+    """A callback that may be cancelled: it stays in the heap, and does not run."""
+
+    __slots__ = ("_cancelled", "_number")
+
+    def __init__(self, number: int, cancelled: set[int]) -> None:
+        self._number, self._cancelled = number, cancelled
 
     def cancel(self) -> None:
         """Forget it."""
-        self.callback = None
+        self._cancelled.add(self._number)
 
 
 class World:
@@ -48,22 +57,25 @@ class World:
     def __init__(self, seed: int) -> None:
         self.now = 0.0
         self.chance = Random(seed)
-        self._heap: list[tuple[float, int, Waiting]] = []
+        self._heap: list[Entry] = []
         self._count = 0
-        self._trace = blake2b(digest_size=8)
+        self.cancelled: set[int] = set()
+        """The numbers of what shall not run any more."""
+        self._times = array("d")
+        self._words: list[str] = []
+        """The trace: when, and what; summed up at the end."""
         self.tell: Callable[[str], None] | None = None
         """Set to see the trace as it happens."""
 
-    def at(self, when: float, callback: Callable[[], None], host: "Host | None" = None, life: int = 0) -> Waiting:
-        """Run a callback at a time; equal times in the order in which they were asked for."""
-        waiting = Waiting(callback, host, life)
-        self._count += 1
-        heappush(self._heap, (when if when > self.now else self.now, self._count, waiting))
-        return waiting
+    def at(self, when: float, callback: Callable[[], None], host: "Host | None" = None, life: int = 0) -> int:
+        """Run a callback at a time; equal times in the order in which they were asked for. Returns its number."""
+        self._count = number = self._count + 1
+        heappush(self._heap, (when if when > self.now else self.now, number, callback, host, life))
+        return number
 
-    def after(self, delay_s: float, callback: Callable[[], None]) -> Waiting:
+    def after(self, delay_s: float, callback: Callable[[], None]) -> None:
         """Run a callback after a while."""
-        return self.at(self.now + delay_s, callback)
+        self.at(self.now + delay_s, callback)
 
     def run(self, until: float) -> None:
         """Let time pass."""
@@ -76,36 +88,40 @@ class World:
             return
 
     def _turns(self, until: float) -> None:
-        heap = self._heap
+        heap, cancelled = self._heap, self.cancelled
         while heap and heap[0][0] <= until:
-            self.now, _, waiting = heappop(heap)
-            callback, there = waiting.callback, waiting.host
-            if callback is None:
-                continue
-            if there is None:
+            entry = heappop(heap)
+            self.now, number, callback, there, life = entry
+            if number in cancelled:
+                cancelled.discard(number)
+            elif there is None:
                 callback()
-            elif there.life == waiting.life and there.alive:
+            elif there.life == life and there.alive:
                 if there.frozen:
-                    there.hold(waiting)
+                    there.hold(entry)
                 else:
                     callback()
 
     def note(self, what: str) -> None:
         """Add a line to the trace."""
-        self._trace.update(f"{self.now:.9f} {what}\n".encode())
+        self._times.append(self.now)
+        self._words.append(what)
         if self.tell is not None:
             self.tell(f"{self.now:12.6f} {what}")
 
     def heard(self, source: str, target: str, message: object) -> None:
         """Add an arrival to the trace; whoever watches sees what is in the message, too."""
-        self._trace.update(f"{self.now:.9f} {source} -> {target} {message.__class__.__name__}\n".encode())
+        self._times.append(self.now)
+        self._words += (source, target, message.__class__.__name__)
         if self.tell is not None:
             self.tell(f"{self.now:12.6f} {source} -> {target} {said(message)}")
 
     @property
     def trace_hash(self) -> str:
         """Sum the trace up: equal for equal runs."""
-        return self._trace.hexdigest()
+        trace = blake2b("\n".join(self._words).encode(), digest_size=8)
+        trace.update(self._times.tobytes())
+        return trace.hexdigest()
 
 
 @dataclass(slots=True)
@@ -127,7 +143,7 @@ class Host:
     die: Callable[[], None] = field(default=lambda: None)
     """Ends the process that runs here."""
     _deeds_left: int = 0
-    _held: list[Waiting] = field(default_factory=list)
+    _held: list[Entry] = field(default_factory=list)
     _froze_at: float = 0.0
 
     def now(self) -> float:
@@ -141,11 +157,12 @@ class Host:
 
     def call_at(self, when: float, callback: Callable[[], None]) -> Waiting:
         """Run a callback at a time of this host's clock, if it then still lives."""
-        return self.world.at((when - self.offset_s) / self.rate, callback, self, self.life)
+        world = self.world
+        return Waiting(world.at((when - self.offset_s) / self.rate, callback, self, self.life), world.cancelled)
 
-    def after(self, delay_s: float, callback: Callable[[], None], life: int | None = None) -> Waiting:
+    def after(self, delay_s: float, callback: Callable[[], None], life: int | None = None) -> None:
         """Run a callback after a while of the one true time, in the present life or the one that is named."""
-        return self.world.at(self.world.now + delay_s, callback, self, self.life if life is None else life)
+        self.world.at(self.world.now + delay_s, callback, self, self.life if life is None else life)
 
     def later(self, callback: Callable[[], None]) -> None:
         """Run a callback at the next turn."""
@@ -163,7 +180,7 @@ class Host:
     def run(self, callback: Callable[[], None]) -> None:
         """Run a callback now, in the present life; when this host is frozen, as soon as it thaws."""
         if self.frozen:
-            self.hold(Waiting(callback, self, self.life))
+            self.hold((self.world.now, 0, callback, self, self.life))
         elif self.alive:
             with suppress(ProcessDiedError):  # Whoever called on it lives on.
                 callback()
@@ -178,9 +195,9 @@ class Host:
 
         return guarded
 
-    def hold(self, waiting: Waiting) -> None:
+    def hold(self, entry: Entry) -> None:
         """Keep what came while this host is frozen."""
-        self._held.append(waiting)
+        self._held.append(entry)
 
     def doom(self, deeds: int) -> None:
         """Let the process die before the ``deeds``-th thing that it asks of the world from now on; 0: let it live."""
@@ -222,11 +239,14 @@ class Host:
         self.frozen = False
         self.world.note(f"{self.name} thaws")
         held, self._held = self._held, []
+        cancelled = self.world.cancelled
         if self.woke is not None:
             self.woke(self.now() - self._froze_at)
-        for waiting in held:
-            if waiting.callback is not None and waiting.life == self.life and self.alive:
-                self.run(waiting.callback)
+        for _, number, callback, _, life in held:
+            if number in cancelled:
+                cancelled.discard(number)
+            elif life == self.life and self.alive:
+                self.run(callback)
 
 
 def host(world: World, name: str, *, drift_ratio: float) -> Host:

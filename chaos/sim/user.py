@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
 
 from chaos.history import Line, Outcome, Post, Read
@@ -34,6 +35,11 @@ SHARED_BYTES_MAX = 128
 WATCH_S = 1.5
 """A node tells a person its map for about so long; then another one is asked."""
 CREATE_AGAIN_S = 0.2
+_HISTORY: Mapping[int, bytes] = {
+    limit: chat_pb2.ChatQuery(history=chat_pb2.ReadHistory(channel=CHANNEL, limit=limit)).SerializeToString()
+    for limit in (READ_LIMIT, AUDIT_LIMIT)
+}
+"""The query for so many posts at most."""
 _CHAT = type_url(chat_pb2.ChatCommand)
 _CHAT_QUERY = type_url(chat_pb2.ChatQuery)
 _TENANT = type_url(journal_pb2.TenantCommand)
@@ -50,6 +56,7 @@ class User:
     apps: AppTable
     lines: list[Line]
     pause_s: float
+    name: str = field(init=False)
     created: bool = False
     stopped: bool = False
     operations: int = 0
@@ -68,6 +75,7 @@ class User:
 
     def __post_init__(self) -> None:
         """Get a sense of time."""
+        self.name = str(self.tenant)
         self._patience = Patience(self.host)
 
     def start(self) -> None:
@@ -143,7 +151,7 @@ class User:
             seq = chat_pb2.ChatAnswer.FromString(answer.body).seq if isinstance(answer, nv.Answered) else None
             told = self._told(answer)
             ended = self._ns(self.host.world.now) if ok or told == "failed" else None
-            who = (str(self.tenant), CHANNEL, self.tenant.slug, request_id)
+            who = (self.name, CHANNEL, self.tenant.slug, request_id)
             self.lines.append(Post(*who, text, seq, self._ns(began), ended, told))
             self._next()
 
@@ -151,7 +159,7 @@ class User:
 
     def _read(self, limit: int, then: Callable[[], None]) -> None:
         self.operations += 1
-        query = chat_pb2.ChatQuery(history=chat_pb2.ReadHistory(channel=CHANNEL, limit=limit)).SerializeToString()
+        query = _HISTORY[limit]
         request_id, began = f"read-{self.operations}", self.host.world.now
 
         def done(answer: object) -> None:
@@ -159,7 +167,7 @@ class User:
                 parts = [chat_pb2.ChatQueryAnswer.FromString(body) for _, body in answer.parts]
                 posts = tuple((post.seq, None if post.deleted else post.text) for part in parts for post in part.posts)
                 ended = self._ns(self.host.world.now)
-                who = (str(self.tenant), CHANNEL, self.tenant.slug, request_id)
+                who = (self.name, CHANNEL, self.tenant.slug, request_id)
                 self.lines.append(Read(*who, limit, posts, self._ns(began), ended, "ok"))
             else:
                 self._told(answer)
@@ -169,7 +177,7 @@ class User:
 
     def _write(self, body: bytes, url: str, done: Callable[[str, object, float], None]) -> None:
         request_id = f"{self.tenant.slug}-{self.host.world.chance.getrandbits(64):016x}"
-        submitted = Submitted(str(self.tenant), self.apps.of_command(url).name, body, url, "user", request_id)
+        submitted = Submitted(self.name, self.apps.of_command(url).name, body, url, "user", request_id)
         began = self.host.world.now
         how = _Writing(self, submitted)
         self._start(how, lambda answer: done(request_id, answer, began), request_id, writes=True, streamed=False)
@@ -233,12 +241,11 @@ class _Reading(NamedTuple):
 
     def begin(self, send: Send, hearer: Hearer[nv.QueryAnswer]) -> Callable[[], None]:
         """Ask it."""
+        return _Attempt(self.user, send, hearer, partial(self._ask, streamed=send.streamed)).begin()
 
-        def ask(node: NodeDriver, back: Callable[[object], None]) -> None:
-            done = back if send.streamed else lambda outcome: back(_shared(outcome))
-            node.query(tenant=str(self.user.tenant), type_url=_CHAT_QUERY, body=self.query, actor="user", done=done)
-
-        return _Attempt(self.user, send, hearer, ask).begin()
+    def _ask(self, node: NodeDriver, back: Callable[[Any], None], *, streamed: bool) -> None:
+        done = back if streamed else lambda outcome: back(_shared(outcome))
+        node.query(tenant=self.user.name, type_url=_CHAT_QUERY, body=self.query, actor="user", done=done)
 
 
 class _Attempt(Generic[Got]):

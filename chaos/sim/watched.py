@@ -1,40 +1,31 @@
 """The simulated network and store as the witness sees them: each does what it does, and tells."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TypeVar
 
-from chaos.sim.messages import Report, SimMessage
+from chaos.sim.messages import SimMessage
 from chaos.sim.network import Name, Network, Weather
 from chaos.sim.time import Host, World
 from chaos.sim.witness import Witness
 from control_plane.memory_store import MemoryStore, Vault
 from control_plane.memory_store import Weather as StoreWeather
 from control_plane.ports import Adoption, Applied, Doc, Partition, Row, Unknown, WriteAnswer
-from core.names import ControlPlaneId, NodeId, ShardId
+from core.names import ControlPlaneId, NodeId
 from core.ports import Clock
 from core.topology import Topology
-from nodes.frames import Frame
 from nodes.views import Answered, QueryAnswer
 
 Answer = TypeVar("Answer")
+ANSWERS = (Answered, QueryAnswer)
 
 
 class WatchedNetwork(Network[SimMessage]):
-    """A network whose every frame, and every answer to a call, is seen as it leaves."""
+    """A network whose every answer to a call is seen as it leaves."""
 
     def __init__(self, world: World, hosts: Mapping[Name, Host], weather: Weather, witness: Witness) -> None:
         super().__init__(world, hosts, weather)
         self._witness = witness
-
-    def send(self, source: Name, target: Name, message: SimMessage, *, bulk: bool = False) -> None:
-        """Send on the stream."""
-        if type(message) is Frame:
-            self._witness.sent(NodeId(source), NodeId(target), message)
-        elif type(message) is Report:
-            for copy in message.message.copies:
-                if copy.complaint:
-                    self._witness.complained(NodeId(source), ShardId(copy.shard), copy.complaint)
-        Network.send(self, source, target, message, bulk=bulk)
 
     def call(
         self,
@@ -46,17 +37,21 @@ class WatchedNetwork(Network[SimMessage]):
         deadline_s: float,
     ) -> None:
         """Call another host."""
-        witness = self._witness
+        Network.call(self, source, target, partial(self._ask, source, target, ask), done, deadline_s=deadline_s)
 
-        def watched(back: Callable[[Answer], None]) -> None:
-            def leave(answer: Answer) -> None:
-                if isinstance(answer, Answered | QueryAnswer):
-                    witness.answered(NodeId(target), source, answer)
-                back(answer)
+    def _ask(
+        self,
+        source: Name,
+        target: Name,
+        ask: Callable[[Callable[[Answer], None]], None],
+        back: Callable[[Answer], None],
+    ) -> None:
+        ask(partial(self._leave, source, target, back))
 
-            ask(leave)
-
-        super().call(source, target, watched, done, deadline_s=deadline_s)
+    def _leave(self, source: Name, target: Name, back: Callable[[Answer], None], answer: Answer) -> None:
+        if isinstance(answer, ANSWERS):
+            self._witness.answered(NodeId(target), source, answer)
+        back(answer)
 
 
 class WatchedVault(Vault):

@@ -23,7 +23,6 @@ from core.proposals import Proposal
 from core.timers import Timers
 from core.topology import Topology
 from nodes.desk import DISK
-from nodes.frames import Frame
 from nodes.views import Answered, QueryAnswer
 
 LOOK_S = 1.0
@@ -45,6 +44,8 @@ class Witness:
         seen = self._seen = Seen(world, topology, timers, sights)
         self._answers = Answers(seen)
         self._listening = Listening(seen, self._answers)
+        self.sent = self._listening.sent
+        """Is told every frame that leaves a node."""
         self.decisions = Decisions(seen)
         """Is told what the store does, and what a leader orders."""
         self._stood: dict[str, tuple[FleetMap, Revision]] = {}
@@ -64,10 +65,6 @@ class Witness:
     def marks(self) -> Mapping[str, int]:
         """Say how often each path that matters was taken, by the mark's name."""
         return self._seen.marks
-
-    def sent(self, source: NodeId, target: NodeId, frame: Frame) -> None:
-        """Note a frame that leaves a node."""
-        self._listening.sent(source, target, frame)
 
     def answered(self, node: NodeId, caller: str, answer: Answered | QueryAnswer) -> None:
         """Note an answer that leaves a node for a client."""
