@@ -212,13 +212,14 @@ class Call(Generic[Got]):
         if self._ended:
             return Output()
         match event:
-            case Started(target):
-                self._target = target
-                return self._out([] if target is None else self._send(now))
+            case Started():
+                self._target = event.target
+                return self._out([] if event.target is None else self._send(now))
             case Moved(target):
                 return self._out(self._moved(target, now))
-            case Succeeded(attempt, answer):
-                return self._end(Finish(answer)) if attempt == self._attempt and self._node else self._out([])
+            case Succeeded():
+                current = event.attempt == self._attempt and self._node is not None
+                return self._end(Finish(event.answer)) if current else self._out([])
             case Failed(attempt, error, certain):
                 current = attempt == self._attempt and self._node is not None
                 return self._failed(error, certain, now) if current else self._out([])

@@ -201,6 +201,8 @@ class Shelf:
     def __init__(self) -> None:
         self._docs: dict[str, Doc] = {}
         self._books: dict[str, Book] = {}
+        self._ordered: list[Book] = []
+        """By key; worked out when a book comes, as each look of a leader asks for several kinds."""
         self._lost_dcs: frozenset[DcId] = frozenset()
         self._lost_nodes: frozenset[NodeId] = frozenset()
         self._cordoned: frozenset[DcId] = frozenset()
@@ -221,6 +223,7 @@ class Shelf:
             self._books.pop(doc.key, None)
         else:
             self._books[doc.key] = book
+        self._ordered = [self._books[key] for key in sorted(self._books)]
         lost = self.evacuations(open_only=True)
         self._lost_dcs = frozenset(e.dc for e in lost if e.node is None)
         self._lost_nodes = frozenset(e.node for e in lost if e.node is not None)
@@ -243,7 +246,7 @@ class Shelf:
 
     def all(self, kind: type[Kind]) -> list[Kind]:
         """List the books of a kind, by key."""
-        return [book for _, book in sorted(self._books.items()) if isinstance(book, kind)]
+        return [book for book in self._ordered if isinstance(book, kind)]
 
     def evacuations(self, *, open_only: bool) -> list[Evacuation]:
         """List evacuations, the open ones or all."""

@@ -5,7 +5,6 @@ what answers at once, and given to ``done`` by what answers later.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
 from typing import TypeAlias, assert_never
 
 from control_plane.catalog import Catalog, partitions_of
@@ -51,7 +50,7 @@ from control_plane.wire import event_to_bytes
 from core.assignments import Assignment
 from core.errors import NotLeaderError
 from core.fleet_map import NO_REVISION, Delta, FleetMap, Revision
-from core.machine import Output
+from core.machine import NEVER, Output
 from core.names import ControlPlaneId, NodeId, ShardId, TenantName, dc_of
 from core.ports import Clock, Rng, Timer
 from core.proposals import Proposal, ProposalAnswer
@@ -99,6 +98,7 @@ class ControlPlaneDriver:
         self._sinks: list[MapSink] = []
         self._leader_wakes: list[Callable[[LeaderView], None]] = []
         self._timer: Timer | None = None
+        self._timer_at = NEVER
         self._leader: Leader | None = None
         self._candidate: Leader | None = None
         self._homes = partitions_of(topology)
@@ -135,13 +135,13 @@ class ControlPlaneDriver:
 
         The ``first`` one of a stream is always answered, so that its sender knows that somebody lives at its end.
         """
-        self.conferred(beat)
-        return self._own_beat() if first or self._election.owes(beat, self._clock.now()) else None
+        now = self._clock.now()
+        self._spoke(beat, now)
+        return self._own_beat() if first or self._election.owes(beat, now) else None
 
     def conferred(self, answer: ConferView) -> None:
         """Take the answer to a heartbeat that went out through ``Peers``."""
-        self._roster.spoke(answer, self._clock.now())
-        self._elect(Heard(answer))
+        self._spoke(answer, self._clock.now())
 
     def peer_down(self, peer: ControlPlaneId, refused: bool) -> None:
         """Note that the stream to another control plane broke; ``refused``: reset, and connects were refused."""
@@ -253,22 +253,32 @@ class ControlPlaneDriver:
 
     # The election.
 
+    def _spoke(self, beat: ConferView, now: float) -> None:
+        self._roster.spoke(beat, now)
+        self._do(self._election.on(Heard(beat), now))
+
     def _elect(self, event: ElectionEvent) -> None:
         self._do(self._election.on(event, self._clock.now()))
 
     def _do(self, output: Output[ElectionAction]) -> None:
         for action in output.actions:
             self._act(action)
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer = self._clock.call_at(output.wake_at, self._wake)
+        self._wake_by(output.wake_at)
         led = self._election.view()
         if led is not self._led:
             self._led = led
             for wake in self._leader_wakes:
                 wake(led)
 
+    def _wake_by(self, at: float) -> None:
+        """Set the timer; one that goes off too early does no harm, so it is only ever moved forward."""
+        if at < self._timer_at:
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer, self._timer_at = self._clock.call_at(at, self._wake), at
+
     def _wake(self) -> None:
+        self._timer, self._timer_at = None, NEVER
         self._do(self._election.wake(self._clock.now()))
 
     def _act(self, action: ElectionAction) -> None:
@@ -289,9 +299,8 @@ class ControlPlaneDriver:
                 assert_never(action)
 
     def _own_beat(self) -> ConferView:
-        now = self._clock.now()
-        beat = self._election.beat(now, self.fleet_map.revision)
-        return beat if beat.leads else replace(beat, misses=self._roster.missed(now))
+        now, election = self._clock.now(), self._election
+        return election.beat(now, self.fleet_map.revision, () if election.leads else self._roster.missed(now))
 
     def _beat(self) -> None:
         beat = self._own_beat()

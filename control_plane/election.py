@@ -13,7 +13,7 @@ from control_plane.ports import Applied, StaleTerm, Unknown, WriteAnswer
 from control_plane.views import ConferView, LeaderView
 from core.fleet_map import Revision
 from core.machine import NEVER, Output
-from core.names import ControlPlaneId
+from core.names import ControlPlaneId, NodeId
 from core.timers import Timers
 
 MISSED_BEATS = 2
@@ -162,17 +162,16 @@ class Election:
 
     def on(self, event: Event, now: float) -> Output[Action]:
         """Take one event."""
-        actions = self._take(event, now)
-        return Output((*actions, *self._due(now)), self._wake_at(now))
+        return self._output(self._take(event, now), now)
 
     def wake(self, now: float) -> Output[Action]:
         """Let time pass."""
-        return Output(tuple(self._due(now)), self._wake_at(now))
+        return self._output([], now)
 
-    def beat(self, now: float, revision: Revision) -> ConferView:
-        """Write a heartbeat, or the answer to one."""
+    def beat(self, now: float, revision: Revision, misses: tuple[NodeId, ...] = ()) -> ConferView:
+        """Write a heartbeat, or the answer to one; ``misses``: the nodes that are not heard here."""
         silent_ms = 0 if self.leads else round((now - self.heard_at) * 1000)
-        return ConferView(self.me, self.term, self.leads, silent_ms, revision)
+        return ConferView(self.me, self.term, self.leads, silent_ms, revision, misses)
 
     def owes(self, beat: ConferView, now: float) -> bool:
         """Say whether a heartbeat is to be answered: its sender misses the leader, or one of us knows news.
@@ -194,8 +193,8 @@ class Election:
 
     def _take(self, event: Event, now: float) -> list[Action]:
         match event:
-            case Heard(beat):
-                return self._heard(beat, now)
+            case Heard():
+                return self._heard(event.beat, now)
             case PeerLost(peer, refused):
                 if peer in self._peers:
                     self._peers[peer].refused = refused
@@ -215,7 +214,10 @@ class Election:
                 assert_never(event)
 
     def _heard(self, beat: ConferView, now: float) -> list[Action]:
-        self._peers[beat.control_plane] = _Peer(now, beat.leader_silent_ms / 1000)
+        peer = self._peers.get(beat.control_plane)
+        if peer is None:
+            peer = self._peers[beat.control_plane] = _Peer(now)
+        peer.heard_at, peer.claimed_silent_s, peer.refused = now, beat.leader_silent_ms / 1000, False
         actions = self._newer(beat.term, now)
         if beat.leads and beat.term == self.term and not self.leads:
             self.leader, self.heard_at = beat.control_plane, now
@@ -275,22 +277,36 @@ class Election:
         self.leads, self.heard_at = True, now
         return [Lead(self.term)]
 
-    def _due(self, now: float) -> list[Action]:
-        actions: list[Action] = []
-        if now >= self._beat_at(now):
+    def _output(self, actions: list[Action], now: float) -> Output[Action]:
+        """Add what is due, and say when more may be; each moment is worked out once, as every heartbeat comes here."""
+        beat_at = self._beat_at(now)
+        if now >= beat_at:
             self._beaten_at = now
             actions.append(Beat())
-        if self._lock_due(now):
+            beat_at = self._beat_at(now)
+        if self.leads or self._raising is not None:
+            return Output(tuple(actions), beat_at)
+        lock_at, stand_at = self._candidacy()
+        if not self._lock_asked and now >= lock_at:
             self._lock_asked = True
             actions.append(AskLock())
-        if self._may_stand(now):
-            if self._all_miss_it(now):
-                self._raising = self.term + 1
-                actions.append(RaiseTerm(self._raising))
-            elif now >= self._ask_at:
-                self._ask_at = now + self.timers.stagger_s / 2
-                actions.append(Beat())
-        return actions
+        stands = not self._reading and now >= stand_at and self._stand(actions, now)
+        if stands or self._reading:
+            return Output(tuple(actions), beat_at)
+        if stand_at <= now:
+            stand_at = max(self._ask_at, now + 0.001)
+        return Output(tuple(actions), min(beat_at, NEVER if self._lock_asked else lock_at, stand_at))
+
+    def _stand(self, actions: list[Action], now: float) -> bool:
+        """Raise the term, or ask the others for what they see; says whether the term is being raised."""
+        if self._all_miss_it(now):
+            self._raising = self.term + 1
+            actions.append(RaiseTerm(self._raising))
+            return True
+        if now >= self._ask_at:
+            self._ask_at = now + self.timers.stagger_s / 2
+            actions.append(Beat())
+        return False
 
     def _beat_at(self, now: float) -> float:
         """Say when the next heartbeat is due: followers need each other's views only when the leader misses beats."""
@@ -306,28 +322,14 @@ class Election:
     def _missed_at(self) -> float:
         return self.heard_at + MISSED_BEATS * self.timers.leader_heartbeat_s
 
-    def _wake_at(self, now: float) -> float:
-        if self.leads or self._raising is not None or self._reading:
-            return self._beat_at(now)
-        stand_at = self._stand_at()
-        lock_at = self._lock_at() if not self._lock_asked else NEVER
-        if stand_at <= now:
-            stand_at = max(self._ask_at, now + 0.001)
-        return min(self._beat_at(now), lock_at, stand_at)
-
-    def _may_stand(self, now: float) -> bool:
-        return not self.leads and self._raising is None and not self._reading and now >= self._stand_at()
-
-    def _lock_at(self) -> float:
-        return self.heard_at + self._wait_s() / 2 + self._rank() * self.timers.stagger_s
-
-    def _lock_due(self, now: float) -> bool:
-        return not self.leads and self._raising is None and not self._lock_asked and now >= self._lock_at()
-
-    def _stand_at(self) -> float:
-        at = max(self._not_before, self.heard_at + self._wait_s() + self._rank() * self.timers.stagger_s)
+    def _candidacy(self) -> tuple[float, float]:
+        """Say when to ask for the lock, and when to stand, if the leader is not heard by then."""
+        wait_s, turn_s = self._wait_s(), self._rank() * self.timers.stagger_s
+        lock_at, stand_at = self.heard_at + wait_s / 2 + turn_s, self.heard_at + wait_s + turn_s
+        if stand_at < self._not_before:
+            stand_at = self._not_before
         rival = self._locked_by not in (None, self.me, self.leader)
-        return at + len(self.order) * self.timers.stagger_s if rival else at
+        return lock_at, stand_at + len(self.order) * self.timers.stagger_s if rival else stand_at
 
     def _wait_s(self) -> float:
         """A reset and refused connects are strong evidence and shorten the wait; silence needs the full one."""

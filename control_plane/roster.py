@@ -136,7 +136,13 @@ class Roster:
 
     def missed(self, now: float) -> tuple[NodeId, ...]:
         """List the nodes that are not heard here."""
-        return tuple(node for node in self.nodes if self.own_sight(node, now) in (Sight.REFUSED, Sight.SILENT))
+        silence_s = self._timers.silence_s
+        return tuple(
+            node
+            for node, presence in self.nodes.items()
+            if (presence.broken_at is not None or now - presence.heard_at >= silence_s)
+            and self.own_sight(node, now) in (Sight.REFUSED, Sight.SILENT)
+        )
 
     def reset(self, now: float) -> None:
         """Discard what was observed, and start every silence anew: this process stood still.

@@ -6,7 +6,7 @@ and of I13 (no planned change passes through one copy). Every adapter of the ass
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple, TypeAlias, assert_never
 
 from core.errors import ConflictError, MalformedError, RefusedBySafetyError, StaleEpochError
@@ -47,16 +47,16 @@ class Assignment:
     standby: Copy | None
     reason: str = ""
     """What made this record, in a few words, for people."""
+    fence: Fence = field(init=False, repr=False, compare=False)
+    """What others compare: worked out once, as it is asked for with every read and report."""
+    in_sync: tuple[Copy, ...] = field(init=False, repr=False, compare=False)
+    """The copies that hold every acknowledged write: the primary first."""
 
-    @property
-    def fence(self) -> Fence:
-        """What others compare."""
-        return Fence(self.incarnation, self.epoch)
-
-    @property
-    def in_sync(self) -> tuple[Copy, ...]:
-        """Name the copies that hold every acknowledged write: the primary first."""
-        return (self.primary,) if self.standby is None else (self.primary, self.standby)
+    def __post_init__(self) -> None:
+        """Work out what follows from the rest."""
+        object.__setattr__(self, "fence", Fence(self.incarnation, self.epoch))
+        standby = self.standby
+        object.__setattr__(self, "in_sync", (self.primary,) if standby is None else (self.primary, standby))
 
     @property
     def solo(self) -> bool:

@@ -1,6 +1,7 @@
 """Performs what a pair machine wants done, through the ports; what comes of it goes back as events."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Protocol, TypeVar
 
 from core.assignments import Assignment
@@ -93,12 +94,13 @@ class Deeds:
 
     def do(self, action: Action) -> None:
         """Perform one action."""
+        # What every write asks for is not taken apart by its pattern: that takes three times as long.
         match action:
-            case Send(peer, message, bulk):
-                self._world.turn.send(peer, message, bulk=bulk)
-            case Persist(records, cuts, quiet):
-                durable = self._then(Durable(records[-1].lsn, cuts))
-                self._world.journal.append(self._state.shard, records, durable, quiet=quiet)
+            case Send():
+                self._world.turn.send(action.peer, action.message, bulk=action.bulk)
+            case Persist():
+                durable = self._then(Durable(action.records[-1].lsn, action.cuts))
+                self._world.journal.append(self._state.shard, action.records, durable, quiet=action.quiet)
             case Hasten():
                 self._world.journal.hasten()
             case _:
@@ -109,15 +111,15 @@ class Deeds:
         self._over = True
 
     def _then(self, event: Event) -> Done[DiskError | None]:
-        def done(error: DiskError | None, /) -> None:
-            if self._over:
-                return
-            if error is not None:
-                self._host.disk_failed(error)
-            else:
-                self._host.feed(event)
+        return partial(self._done, event)
 
-        return done
+    def _done(self, event: Event, error: DiskError | None, /) -> None:
+        if self._over:
+            return
+        if error is not None:
+            self._host.disk_failed(error)
+        else:
+            self._host.feed(event)
 
     def _save_meta(self, a: SaveMeta) -> None:
         self._world.journal.save_meta(self._state.shard, a.meta, self._then(MetaSaved(a.version)))

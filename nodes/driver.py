@@ -269,8 +269,7 @@ class NodeDriver:
         How far a journal has come is no news: it is told about once in ``PROGRESS_S``, so that a busy fleet's
         control planes hear of changes and not of writes.
         """
-        self._pulse.look()
-        now = self._clock.now()
+        now = self._pulse.look()
         whole = complete or now >= self._progress_at
         if whole:
             self._progress_at = now + PROGRESS_S * (0.5 + self._world.rng.random())

@@ -125,10 +125,10 @@ class Pair:
                 pass  # Whatever comes next flushes first.
             case Durable():
                 _durable(p, event, now)
-            case Heard(peer, Append() as entries):
-                pair_follow.entries(p, peer, entries, now)
-            case Heard(peer, Ack() as ack):
-                pair_commit.acknowledged(p, peer, ack, now)
+            case Heard() if isinstance(event.message, Append):
+                pair_follow.entries(p, event.peer, event.message, now)
+            case Heard() if isinstance(event.message, Ack):
+                pair_commit.acknowledged(p, event.peer, event.message, now)
             case _:
                 of_a_write = False
                 _EVENTS[type(event)](p, event, now)

@@ -75,7 +75,10 @@ class Pulse:
         self._beat_at = self._silence_told_at = NEVER_HEARD
         self._silence_told: frozenset[NodeId] = frozenset()
         self._met: list[Link] = []
-        """To the partners that got the last heartbeat."""
+        """To the partners that got the last heartbeat..."""
+        self._met_are: frozenset[NodeId] = frozenset()
+        """...who these are."""
+        self._forget_s = 2 * lease_granted_s(timers)
 
     def start(self) -> None:
         """Begin."""
@@ -113,9 +116,9 @@ class Pulse:
 
     def heard(self, peer: NodeId) -> Link:
         """Look at the clock, and note a sign of life; returns whose."""
-        self.look()
-        link = self._links.watch(peer, self._seen_at)
-        link.heard = self._seen_at
+        now = self.look()
+        link = self._links.watch(peer, now)
+        link.heard = now
         return link
 
     def asked(self, link: Link, m: Heartbeat) -> None:
@@ -147,7 +150,8 @@ class Pulse:
         self.look()
         now, partners = self._seen_at, self._partners()
         self._beat_at = self._rhythm.after(now)
-        self._met = [self._links.watch(peer, now) for peer in sorted(partners)]
+        if partners is not self._met_are:
+            self._met_are, self._met = partners, [self._links.watch(peer, now) for peer in sorted(partners)]
         for link in self._met:
             self._turn.send(link.peer, link.beat(now), bulk=False)
             if not link.measured:
@@ -155,7 +159,7 @@ class Pulse:
         for link in self._links.all():
             if link.owed is not None:
                 self._answer(link, link.owed, now)
-            if link.peer not in partners and now > link.replied + 2 * lease_granted_s(self._timers):
+            if link.peer not in partners and now > link.replied + self._forget_s:
                 self._links.drop(link.peer)
         self._swept(now)
         self._listen(now)
@@ -181,7 +185,8 @@ class Pulse:
 
     def _listen(self, now: float) -> None:
         """Tell who is silent for too long, and again while they are; come back when the next one may be."""
-        partners, who, due = self._partners(), set[NodeId](), NEVER
+        who: set[NodeId] = set()
+        partners, due = self._partners(), NEVER
         for link in self._links.all():
             if link.peer in partners:
                 at = link.heard + self._timers.standby_silence_s

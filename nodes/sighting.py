@@ -47,7 +47,10 @@ class Sighting:
 
     def sight(self, now: float, timers: Timers) -> Sight:
         """Judge by how long nothing was heard, and whether the target refuses."""
-        return judged(now - self.heard_at, refused=self.refused, beat_s=self.beats * timers.probe_s, timers=timers)
+        silent_s, beat_s = now - self.heard_at, self.beats * timers.probe_s
+        if silent_s <= SUSPECT_BEATS * beat_s and silent_s < timers.silence_s and not self.refused:
+            return Sight.ALIVE  # As nearly everybody is at nearly every look.
+        return judged(silent_s, refused=self.refused, beat_s=beat_s, timers=timers)
 
 
 def judged(silent_s: float, *, refused: bool, beat_s: float, timers: Timers) -> Sight:

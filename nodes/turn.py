@@ -96,7 +96,7 @@ class Turn:
 
 def frames(messages: list[Message]) -> list[Frame]:
     """Cut messages into frames of bounded size, one message at least in each."""
-    if len(messages) == 1:
+    if len(messages) <= FRAME_MESSAGES and sum(map(_weight_bytes, messages)) <= FRAME_BYTES:
         return [Frame(tuple(messages))]
     found: list[Frame] = []
     start = size = 0

@@ -175,8 +175,8 @@ class Running(Generic[Got]):
                     if self._abandon is not None:
                         self._abandon()
                         self._abandon = None
-                case Finish(answer):
-                    self._end(answer)
+                case Finish():
+                    self._end(action.answer)
                 case GiveUp(error):
                     self._end(error)
         if output.wake_at < self._woken_at and not self.over:

@@ -111,6 +111,9 @@ class ReportBook:
         self._seen: Mapping[str, Seen] = {}
         self._sights: Mapping[str, Sight] = {}
         self._all_well = True
+        self._stands: tuple[object, ...] = ()
+        self._still = pb.ReportRequest()
+        """What every message says until one of ``_stands`` is another: most reports are a copy of it."""
         self.highest = Fence(0, 0)
         """The highest (incarnation, epoch) among the copies (C10)."""
 
@@ -150,8 +153,9 @@ class ReportBook:
             sight = judged(now - heard_at, refused=refused, beat_s=timers.heartbeat_s, timers=timers)
             seen[node] = (sight, heard_at, sight in _MISSED)
             all_well = all_well and sight is Sight.ALIVE
+        if not (all_well and self._all_well and seen.keys() == self._seen.keys()):
+            self._sights = {target: one[0] for target, one in seen.items()}
         self._seen, self._all_well = seen, all_well
-        self._sights = {target: one[0] for target, one in seen.items()}
 
     def compose(self, page: Page, revision: Revision) -> pb.ReportRequest:
         """Write a stream's next message."""
@@ -162,24 +166,34 @@ class ReportBook:
         told, gone = _taken(page, len(page.copies) if complete else COPIES_MAX)
         page.started = True
         page.sequence += 1
-        highest = self.highest
-        return pb.ReportRequest(
-            node=self.node,
-            disk_id=self.disk_id,
-            process_id=self.process_id,
-            sequence=page.sequence,
-            complete=complete,
-            observations=self._news(page),
-            copies=[copy_report(self._copies[shard], self._complained) for shard in told],
-            gone=gone,
-            load=self.health.load,
-            loop_lag_ms=self.health.lag_ms,
-            incarnation_max=highest.incarnation,
-            epoch_max=highest.epoch,
-            map=revision_to_pb(revision, self._fleet),
-            unwatched=unwatched,
-            term_max=self._driver.term,
-        )
+        message = pb.ReportRequest()
+        message.CopyFrom(self._standing(revision))
+        message.sequence = page.sequence
+        message.load, message.loop_lag_ms = self.health.load, self.health.lag_ms
+        news = self._news(page)
+        if complete or news or told or gone or unwatched:
+            message.complete = complete
+            message.observations.extend(news)
+            message.copies.extend([copy_report(self._copies[shard], self._complained) for shard in told])
+            message.gone.extend(gone)
+            message.unwatched.extend(unwatched)
+        return message
+
+    def _standing(self, revision: Revision) -> pb.ReportRequest:
+        """Write down what seldom changes."""
+        stands = (revision, self.highest, self._driver.term)
+        if stands != self._stands:
+            self._stands = stands
+            self._still = pb.ReportRequest(
+                node=self.node,
+                disk_id=self.disk_id,
+                process_id=self.process_id,
+                incarnation_max=self.highest.incarnation,
+                epoch_max=self.highest.epoch,
+                map=revision_to_pb(revision, self._fleet),
+                term_max=self._driver.term,
+            )
+        return self._still
 
     def stirred(self, page: Page, *, leads: bool) -> bool:
         """Say whether a stream has something to tell that can't wait.
@@ -191,7 +205,11 @@ class ReportBook:
             page: of the stream.
             leads: the stream's control plane leads, or nobody is known to.
         """
-        return page.told != self._sights or (leads and bool(page.copies or page.gone))
+        return self._untold(page) or (leads and bool(page.copies or page.gone))
+
+    def _untold(self, page: Page) -> bool:
+        """Say whether somebody looks otherwise than a stream was told."""
+        return page.told is not self._sights and page.told != self._sights
 
     def _unwatched(self, page: Page) -> list[str]:
         """List whom a stream was told of and nobody looks at any more.
@@ -199,11 +217,11 @@ class ReportBook:
         A partner that was missed when it ceased to be one would stay missed, and its control planes would judge it at
         every look.
         """
-        return [] if page.told == self._sights else sorted(page.told.keys() - self._sights.keys())
+        return sorted(page.told.keys() - self._sights.keys()) if self._untold(page) else []
 
     def _news(self, page: Page) -> list[pb.Observation]:
-        before, page.told = page.told, self._sights
-        if self._all_well and before == page.told:
+        untold, before, page.told = self._untold(page), page.told, self._sights
+        if self._all_well and not untold:
             return []
         now = self._clock.now()
         return [
