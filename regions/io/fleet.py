@@ -6,6 +6,7 @@ Nothing restarts by itself: what was stopped stays so until somebody starts it.
 import asyncio
 import signal
 from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
@@ -17,12 +18,11 @@ from core.timers import timers
 from core.topology import Topology
 from regions.fleet import Sites, chosen
 from regions.io import fleet_file
-from regions.io.engines import prepared
+from regions.io.engines import asked, hosted, started
 from regions.io.fleet_file import Process
 from regions.io.folder_lock import FolderLock
-from regions.io.host import Host
 from regions.io.proc import State
-from regions.io.processes import Processes, modules
+from regions.io.processes import Processes
 from regions.io.questions import Questions
 from regions.io.servers import OwnServers
 from regions.servers import Servers, chosen_servers, own_servers
@@ -126,17 +126,18 @@ class Fleet:
             NotFoundError: there is no such profile.
         """
         timers(profile)
-        lock = FolderLock(folder)
-        servers = OwnServers(own_servers(topology, engines), lock.folder)
-        try:
-            ready = await prepared(topology, engines, servers, tell)
-            host = await Host.open(lock.folder / "forkserver.log", modules(ready))
-        except BaseException:
-            await asyncio.create_task(servers.end())
-            lock.release()
-            raise
-        processes = Processes(topology, lock.folder, profile=profile, seed=seed, host=host, engines=ready)
-        fleet = cls(topology, lock, described, profile, processes, servers)
+        async with AsyncExitStack() as undo:
+            lock = FolderLock(folder)
+            undo.callback(lock.release)
+            await asked(topology, engines)
+            host = await hosted(topology, engines, lock.folder)
+            undo.push_async_callback(host.close)
+            servers = OwnServers(own_servers(topology, engines), lock.folder)
+            undo.push_async_callback(servers.end)
+            ready = await started(topology, engines, servers, tell)
+            processes = Processes(topology, lock.folder, profile=profile, seed=seed, host=host, engines=ready)
+            fleet = cls(topology, lock, described, profile, processes, servers)
+            undo.pop_all()
         try:
             await fleet._rise(timeout_s, tell)
         except BaseException:

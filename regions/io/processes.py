@@ -12,9 +12,9 @@ from core.sharding import rendezvous_score
 from core.topology import Topology
 from regions.fleet import Member, Part, members
 from regions.io.fleet_file import Process
-from regions.io.host import Host
 from regions.io.last_words import OUTPUT, last_words
 from regions.io.proc import State
+from regions.io.process_host import ProcessHost
 
 ENTRIES: Mapping[Part, str] = {
     Part.STORE: "control_plane.io.store_process:main",
@@ -41,12 +41,12 @@ class Processes:
         folder: its own; every process has a folder below it.
         profile: of the timers.
         seed: every process gets a seed of its own, made from this one and its name.
-        host: forks them.
+        host: starts them.
         engines: what they stand on.
     """
 
     def __init__(
-        self, topology: Topology, folder: Path, *, profile: str, seed: int, host: Host, engines: Engines
+        self, topology: Topology, folder: Path, *, profile: str, seed: int, host: ProcessHost, engines: Engines
     ) -> None:
         self.host = host
         self.all = members(topology, engines)
