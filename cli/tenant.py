@@ -1,15 +1,17 @@
-"""`twinhold tenant`: creates tenants, and says where they live and why."""
+"""`twinhold tenant`: creates tenants, says where they live and why, and brings them back to what they were."""
 
 import click
 
 from cli.any_node import resolved_instead
 from cli.events import events_table
+from cli.exits import Exit
 from cli.messages import message_json
-from cli.options import conversing, limit_option
-from cli.output import Table, moment, show_json, show_record, show_table
+from cli.options import confirm, conversing, limit_option, plan_option, reason_option, yes_option
+from cli.output import Table, moment, note, show_json, show_record, show_table
 from cli.paging import listed
 from cli.session import Session, fresh_request_id
-from core.errors import UnavailableError
+from cli.times import at_ms_of
+from core.errors import UnavailableError, UnknownOutcomeError
 from core.names import geography_id, tenant_name
 from twinhold.v1.assignment_pb2 import Assignment
 from twinhold.v1.assignment_service_pb2 import ResolveRequest, ResolveResponse
@@ -20,15 +22,20 @@ from twinhold.v1.tenant_service_pb2 import (
     ListTenantsRequest,
     LocateTenantRequest,
     LocateTenantResponse,
+    RestoreTenantRequest,
+    RestoreTenantResponse,
 )
 from twinhold.v1.tenant_service_pb2_grpc import TenantServiceStub
 
 HEAD = ("tenant", "display name", "strict", "created")
+RESTORE_HEAD = ("app", "what", "come back", "go away", "change")
+RESTORE_WAIT_S = 60.0
+"""How long a node may take to rebuild a tenant."""
 
 
 @click.group()
 def tenant() -> None:
-    """Create, list, locate and explain tenants."""
+    """Create, list, locate, explain and restore tenants."""
 
 
 def row(it: Tenant) -> tuple[str, ...]:
@@ -115,3 +122,61 @@ async def explain(session: Session, name: str) -> None:
     if answer.events:
         click.echo()
         show_table(events_table(answer.events))
+
+
+def restore_sum(plan: RestoreTenantResponse) -> str:
+    """Say what a restore changes, in one line."""
+    parts = [
+        f"{it.added} {it.kind} come back, {it.removed} go away, {it.changed} change" for it in plan.counts if it.kind
+    ]
+    return "; ".join(parts) or "nothing changes"
+
+
+def show_restore(plan: RestoreTenantResponse) -> None:
+    """Show what a restore changes, kind by kind."""
+    show_table(Table(RESTORE_HEAD, [(it.app, it.kind, it.added, it.removed, it.changed) for it in plan.counts]))
+
+
+@tenant.command()
+@click.argument("name")
+@click.option("--at", "at", required=True, metavar="TIME", help="The moment to go back to, e.g. 2026-11-25T17:24:25Z.")
+@click.option("--request-id", help="Go on with a restore whose outcome was unknown.")
+@plan_option
+@yes_option
+@reason_option
+@conversing
+async def restore(
+    session: Session, name: str, at: str, request_id: str | None, plan: bool, yes: bool, reason: str
+) -> int | None:
+    """Bring a tenant back to what it was at a time, from the archive and the journal.
+
+    Its state of then is rebuilt aside and compared, and takes the place of the present one in one step; what was
+    written after that time is gone from it, and stays in the archive. Nobody else is touched.
+    """
+    request = RestoreTenantRequest(name=str(tenant_name(name)), at_ms=at_ms_of(at), reason=reason)
+    request_id = request_id or fresh_request_id()
+    request.validate_only = True
+    preview = await session.ask(lambda it: TenantServiceStub(it).RestoreTenant, request, server_wait_s=RESTORE_WAIT_S)
+    if plan:
+        if session.as_json:
+            show_json(message_json(preview))
+        else:
+            show_restore(preview)
+        return Exit.CHANGES_PENDING if preview.counts else Exit.DONE
+    if not preview.counts:
+        note(f"{request.name} is what it was at {moment(request.at_ms)}: nothing is changed")
+        return Exit.DONE
+    confirm(f"Restore {request.name} to {moment(request.at_ms)}: {restore_sum(preview)}. Go on?", yes=yes)
+    request.validate_only, request.request_id = False, request_id
+    try:
+        answer = await session.ask(
+            lambda it: TenantServiceStub(it).RestoreTenant, request, server_wait_s=RESTORE_WAIT_S
+        )
+    except (UnavailableError, UnknownOutcomeError):
+        note(f"find out, without restoring twice, by the same command with: --request-id {request_id}")
+        raise
+    if session.as_json:
+        show_json(message_json(answer))
+    else:
+        click.echo(f"restored to {moment(answer.at_ms)}, by entry {answer.lsn}: {restore_sum(answer)}")
+    return Exit.DONE

@@ -66,11 +66,15 @@ class Sealed(NamedTuple):
     parts: Sequence[bytes]
 
 
-class DamagedPieceError(TwinholdError):
-    """A piece of an archive does not match its checksum, or its place in the chain: never used."""
+class DamagedArchiveError(TwinholdError):
+    """An archive has something that was altered or torn: never used."""
 
     code = "DATA_LOSS"
     reason = "DATA_DAMAGED"
+
+
+class DamagedPieceError(DamagedArchiveError):
+    """A piece does not match its checksum, or its place in the chain; ``cause`` says which, for people."""
 
     def __init__(self, piece: Piece, cause: str) -> None:
         super().__init__(
@@ -79,6 +83,7 @@ class DamagedPieceError(TwinholdError):
             piece=piece.name,
             shard=piece.shard,
         )
+        self.cause = cause
 
 
 def segment(shard: ShardId, sealed_by: Fence, before: Tip, records: Sequence[Record]) -> Sealed:

@@ -1,6 +1,6 @@
 """One tenant's state, rebuilt aside as of a time, from a snapshot of its shard and the entries after it."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 from core.errors import DamagedError, MalformedError, NotFoundError
 from core.names import ShardId
@@ -30,6 +30,8 @@ class Aside:
         self._held: dict[str, object] = {}
         self._place: Tip = EMPTY
         self._complete = False
+        self._pieces: list[AppPiece] = []
+        self._reading = ""
 
     @property
     def as_of_lsn(self) -> int:
@@ -41,14 +43,32 @@ class Aside:
         """Say whether an entry after the time was met: whatever follows changes nothing."""
         return self._complete
 
-    def begin(self, tip: Tip, parts: Iterable[bytes]) -> None:
-        """Start from a snapshot as of ``tip``.
+    def part(self, part: bytes) -> None:
+        """Take the next part of the snapshot to start from.
 
         Raises:
             MalformedError: it is none that this release reads.
+        """
+        for item in items_of(part):
+            match item:
+                case Head(version, shard):
+                    self._check(version, shard)
+                case TenantHead(name):
+                    self._reading = name
+                case AppPiece() if self._reading == self._tenant:
+                    self._pieces.append(item)
+                case _:
+                    pass
+
+    def begin(self, tip: Tip) -> None:
+        """Start from the snapshot of which the last part was taken; it is the state as of ``tip``.
+
+        Raises:
+            MalformedError: it holds state in a version that this node does not read.
             NotFoundError: it holds an app that this node does not run.
         """
-        self._held = loaded(self._apps, self._mine(parts))
+        self._held = loaded(self._apps, self._pieces)
+        self._pieces = []
         self._place = tip
 
     def take(self, records: Iterable[Record]) -> None:
@@ -93,21 +113,6 @@ class Aside:
         self._held[entry.app] = state
         if entry.app == restore_app.NAME:
             self._held = in_place(self._apps, self._held)
-
-    def _mine(self, parts: Iterable[bytes]) -> Iterator[AppPiece]:
-        """Pick the tenant's pieces out of a shard's snapshot."""
-        tenant = ""
-        for part in parts:
-            for item in items_of(part):
-                match item:
-                    case Head(version, shard):
-                        self._check(version, shard)
-                    case TenantHead(name):
-                        tenant = name
-                    case AppPiece() if tenant == self._tenant:
-                        yield item
-                    case _:
-                        pass
 
     def _check(self, version: int, shard: int) -> None:
         if (version, shard) != (VERSION, self._shard):

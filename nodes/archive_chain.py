@@ -44,6 +44,8 @@ class Course:
 
     base: Piece | None
     segments: tuple[Piece, ...]
+    beyond: bool
+    """What follows was decided after the time; else it goes on where the archive ends."""
 
 
 def end_of(pieces: Iterable[Piece], place_of: PlaceOf) -> Tip | None:
@@ -91,18 +93,18 @@ def course_to(at_ms: int, line: Line) -> Course:
     if base is None and line.start.lsn > 0:
         raise _too_early(line)
     from_lsn = 0 if base is None else base.after.lsn
-    segments = list[Piece]()
+    segments, beyond = list[Piece](), False
     for step in line.steps:
         if isinstance(step, Gap):
             if step.after.lsn > from_lsn:
                 raise _in_a_gap(step, line)
         elif step.after.lsn > from_lsn:
-            if step.first_at_ms > at_ms and step.before.lsn >= from_lsn:
-                break
-            segments.append(step)
-            if step.last_at_ms > at_ms:
-                break
-    return Course(base, tuple(segments))
+            beyond = step.last_at_ms > at_ms
+            if step.first_at_ms <= at_ms or step.before.lsn < from_lsn:
+                segments.append(step)
+        if beyond:
+            break
+    return Course(base, tuple(segments), beyond)
 
 
 def moment(at_ms: int) -> str:

@@ -6,10 +6,9 @@ An ``ArchiveShelf`` is what survives a crash; a ``MemoryArchive`` is one process
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from core.errors import TwinholdError
 from core.names import ShardId
 from core.ports import Done
-from nodes.archive import Piece, checked
+from nodes.archive import DamagedPieceError, Piece, checked
 from nodes.ports import ArchiveFailure, Listing
 
 Later = Callable[[Callable[[], None]], None]
@@ -67,8 +66,8 @@ class MemoryArchive:
     def _read(self, piece: Piece) -> Sequence[bytes] | ArchiveFailure:
         held = self._shelf.kept.get(piece.shard, {}).get(piece.name)
         if held is None:
-            return ArchiveFailure(f"piece {piece.name} of shard {piece.shard} is gone", damaged=True)
+            return ArchiveFailure(f"{piece.name} is gone", damaged=True)
         try:
             return checked(piece, held[1])
-        except TwinholdError as error:
-            return ArchiveFailure(error.message, damaged=True)
+        except DamagedPieceError as error:
+            return ArchiveFailure(f"{piece.name}: {error.cause}", damaged=True)

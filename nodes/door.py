@@ -47,6 +47,11 @@ class Door:
         """A turn is on its way."""
         self._straight = STRAIGHT_ITEMS
 
+    @property
+    def busy(self) -> bool:
+        """Say whether work waits for its turn."""
+        return self._open
+
     def reads_straight(self) -> bool:
         """Say whether a read may have its turn at once; if so, it is over before anything else happens."""
         return self._shedder.busy < Work.QUERY and self._is_straight()

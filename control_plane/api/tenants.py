@@ -24,6 +24,8 @@ SHARDS_PER_PAGE_MAX = 256
 EXPLAIN_EVENTS = 20
 LOOK_UP_S = 1.0
 """How long LocateTenant and ExplainTenant wait for the shard to say whether it knows the tenant."""
+RESTORE_S = 60.0
+"""How long a node may take to rebuild a tenant."""
 
 
 EventsAbout = Callable[[str, int], Awaitable[Sequence[event_pb2.Event]]]
@@ -109,6 +111,14 @@ class TenantService(pb_grpc.TenantServiceServicer):
             reasons=placement_reasons(holder, self._map),
             events=await self._events_about(f"shards/{holder.shard}", EXPLAIN_EVENTS),
         )
+
+    async def RestoreTenant(self, request: pb.RestoreTenantRequest, context: Context) -> pb.RestoreTenantResponse:
+        """Bring a tenant back to what it was, on the node that serves it."""
+        holder = self._map.locate(tenant_name(request.name))
+        if not request.validate_only:
+            required_request_id(request.request_id)
+        actor = principal_of(context).name
+        return await self._primaries.restore(holder, request, actor=actor, deadline_s=RESTORE_S)
 
     async def _home_of(self, name: TenantName, context: Context) -> Assignment:
         """Find a tenant's shard; NotFoundError only when the shard itself says that it has no such tenant."""

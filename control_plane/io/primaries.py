@@ -15,6 +15,7 @@ from core.io.serve import ACTOR_HEADER
 from core.io.status import error_of
 from twinhold.v1 import command_service_pb2 as pb
 from twinhold.v1 import command_service_pb2_grpc as pb_grpc
+from twinhold.v1 import tenant_service_pb2, tenant_service_pb2_grpc
 
 Answer = TypeVar("Answer")
 
@@ -45,8 +46,8 @@ class Primaries:
         """
         command = pb.Command(tenant=tenant, body=_packed(body), request_id=request_id, epoch=holder.epoch)
 
-        async def call(stub: "pb_grpc.CommandServiceAsyncStub") -> AnyMessage:
-            answered = await stub.Submit(
+        async def call(line: aio.Channel) -> AnyMessage:
+            answered = await pb_grpc.CommandServiceStub(line).Submit(
                 pb.SubmitRequest(command=command), timeout=DEADLINE_S, metadata=((ACTOR_HEADER, actor),)
             )
             return answered.answer.body
@@ -63,19 +64,34 @@ class Primaries:
         """
         request = pb.QueryRequest(tenant=tenant, body=_packed(body))
 
-        async def call(stub: "pb_grpc.CommandServiceAsyncStub") -> list[AnyMessage]:
-            parts = stub.Query(request, timeout=deadline_s, metadata=((ACTOR_HEADER, actor),))
+        async def call(line: aio.Channel) -> list[AnyMessage]:
+            parts = pb_grpc.CommandServiceStub(line).Query(
+                request, timeout=deadline_s, metadata=((ACTOR_HEADER, actor),)
+            )
             return [part.body async for part in parts]
 
         return await self._follow(holder, call)
 
-    async def _follow(
-        self, holder: Assignment, call: "Callable[[pb_grpc.CommandServiceAsyncStub], Awaitable[Answer]]"
-    ) -> Answer:
+    async def restore(
+        self, holder: Assignment, request: tenant_service_pb2.RestoreTenantRequest, *, actor: str, deadline_s: float
+    ) -> tenant_service_pb2.RestoreTenantResponse:
+        """Have a tenant restored, or hear what that would change.
+
+        Raises:
+            TwinholdError: as the node said.
+        """
+
+        async def call(line: aio.Channel) -> tenant_service_pb2.RestoreTenantResponse:
+            stub = tenant_service_pb2_grpc.TenantServiceStub(line)
+            return await stub.RestoreTenant(request, timeout=deadline_s, metadata=((ACTOR_HEADER, actor),))
+
+        return await self._follow(holder, call)
+
+    async def _follow(self, holder: Assignment, call: Callable[[aio.Channel], Awaitable[Answer]]) -> Answer:
         endpoint = self._map.topology.node(holder.primary.node).endpoint
         for _ in range(HOPS_MAX):
             try:
-                return await call(pb_grpc.CommandServiceStub(self._lines.to(endpoint)))
+                return await call(self._lines.to(endpoint))
             except aio.AioRpcError as failure:
                 error = error_of(failure)
                 onward = error.facts.get("owner_endpoint", "") if isinstance(error, NotOwnerError) else ""

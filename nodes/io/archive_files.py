@@ -11,9 +11,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from core.errors import MalformedError, TwinholdError
+from core.errors import MalformedError
 from core.names import ShardId
-from nodes.archive import Piece, checked
+from nodes.archive import DamagedPieceError, Piece, checked
 from nodes.archive_heads import head_line, head_of
 from nodes.io.archive_pool import RefusedError
 from nodes.ports import Listing
@@ -81,9 +81,9 @@ def read_piece(root: Path, piece: Piece) -> Sequence[bytes]:
         gone = isinstance(cause, FileNotFoundError)
         raise RefusedError(f"{path} can't be read: {cause.strerror}", damaged=gone) from cause
     try:
-        return checked(piece, tuple(_parts(content)))
-    except TwinholdError as error:
-        raise RefusedError(error.message, damaged=True) from error
+        return checked(piece, tuple(_parts(piece, content)))
+    except DamagedPieceError as error:
+        raise RefusedError(f"{path}: {error.cause}", damaged=True) from error
 
 
 def clear_drafts(root: Path) -> None:
@@ -111,11 +111,13 @@ def _head(path: Path) -> Piece | None:
     return piece if whole and path.name == f"{piece.name}{SUFFIX}" else None
 
 
-def _parts(content: bytes) -> Iterator[bytes]:
+def _parts(piece: Piece, content: bytes) -> Iterator[bytes]:
     at = content.find(b"\n") + 1
     while at < len(content):
         length = int.from_bytes(content[at : at + _LENGTH_BYTES], "little")
         at += _LENGTH_BYTES + length
+        if at > len(content):
+            raise DamagedPieceError(piece, "it ends within a part")
         yield content[at - length : at]
 
 

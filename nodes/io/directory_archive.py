@@ -27,7 +27,7 @@ class DirectoryArchive:
     def __init__(self, directory: Path, geography: GeographyId, *, call_soon_threadsafe: CallSoon) -> None:
         self._root = directory / geography
         try:
-            self._root.mkdir(parents=True, exist_ok=True)
+            self._root.mkdir(mode=0o700, parents=True, exist_ok=True)  # it holds what tenants wrote
         except OSError as cause:
             raise UnavailableError(
                 f"the archive {directory} can't be used: {cause.strerror}: name a folder that can be written"

@@ -24,12 +24,14 @@ from core.processes import NodeConfig
 from core.rhythm import Rhythm
 from core.timers import Timers, timers
 from nodes.admission import USUAL_LIMITS
-from nodes.api import commands, node_service, replication
+from nodes.api import commands, node_service, replication, restore
 from nodes.api.intake import Intake
 from nodes.door import Door
 from nodes.driver import NodeDriver
 from nodes.io import replication_calls
 from nodes.io.app_registry import installed_apps
+from nodes.io.archive_reader import ArchiveReader
+from nodes.io.archiving import hold_s, opened_archive, start_archiving
 from nodes.io.control import LeaderControl
 from nodes.io.control_planes import ControlPlanes
 from nodes.io.lag import LagMeter
@@ -86,6 +88,7 @@ class _Node:
         )
         closing.callback(journal.close)
         apps = installed_apps()
+        self._archive = opened_archive(config, closing, loop.call_soon_threadsafe)
         self._control_planes = ControlPlanes(topology, node)
         closing.push_async_callback(self._control_planes.close)
         control = LeaderControl(node, self._control_planes, timers=self._timers)
@@ -107,6 +110,7 @@ class _Node:
             rules=Rules(),
             control=control,
             tell=lambda event, facts: tell(event, **facts),
+            snapshot_hold_s=hold_s(self._archive),
         )
         self._follower = MapFollower(
             topology, self._control_planes, data_dir=data_dir, clock=clock, chance=chance, changed=self._map_changed
@@ -140,6 +144,9 @@ class _Node:
         self._config = config
         self._intake = Intake(apps, topology)
         self._door = Door(USUAL_LIMITS, Shedder(), clock=clock, spawn=clock)
+        self._clock, self._journal = clock, journal
+        reader = ArchiveReader(self._archive, journal, apps)
+        self._restores = restore.RestoreService(self.driver, reader, apps, clock=clock, pointed=self._intake.pointed)
 
     async def start(self) -> None:
         """Recover, listen, and begin to follow, report and probe.
@@ -159,6 +166,14 @@ class _Node:
             ("partners", self._keep_links()),
         ):
             self._own(name, work)
+        start_archiving(
+            self._archive,
+            self.driver,
+            self._journal,
+            clock=self._clock,
+            busy=lambda: self._door.busy,
+            closing=self._closing,
+        )
         if (register := self._config.engines.discovery) is not None:
             present = be_present(register, self._config.topology, Part.NODE, self._here.id, self._life)
             self._own("register", present)
@@ -170,7 +185,7 @@ class _Node:
         command_service_pb2_grpc.add_CommandServiceServicer_to_server(service, server.server)
         node_service_pb2_grpc.add_NodeServiceServicer_to_server(nodes, server.server)
         server.server.add_generic_rpc_handlers(
-            (replication.handlers(self._links), map_feed.handlers(self._follower.feed))
+            (replication.handlers(self._links), map_feed.handlers(self._follower.feed), self._restores.handlers())
         )
         self._closing.push_async_callback(self._follower.feed.close)
         await server.start([commands.SERVICE, node_service.SERVICE, replication_calls.SERVICE, map_feed.SERVICE])

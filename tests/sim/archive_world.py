@@ -161,7 +161,9 @@ class ArchiveWorld(PairWorld):
     def _rebuilt(self, course: Course, at_ms: int) -> list[str]:
         aside, kept = Aside(self.shard, str(self.tenant), APPS, at_ms=at_ms), self.shelf.kept[self.shard]
         if course.base is not None:
-            aside.begin(course.base.after, kept[course.base.name][1])
+            for part in kept[course.base.name][1]:
+                aside.part(part)
+            aside.begin(course.base.after)
         for piece in course.segments:
             aside.take(entries(piece, kept[piece.name][1]))
         found = aside.state().get("log", [])

@@ -31,6 +31,8 @@ class SmallFleet:
     halted: bool = False
     drain_steps: int = 3
     tenants: dict[str, tenant_pb2.Tenant] = field(default_factory=dict)
+    restored: list[str] = field(default_factory=list)
+    """The request ids under which tenants were restored."""
     data_centers: dict[str, data_center_pb2.DataCenter] = field(default_factory=dict)
     shards: list[shard_pb2.Shard] = field(default_factory=list)
     events: list[event_pb2.Event] = field(default_factory=list)

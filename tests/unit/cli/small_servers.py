@@ -16,6 +16,7 @@ from core.errors import (
     AlreadyExistsError,
     ConflictError,
     NotLeaderError,
+    PositionGoneError,
     RefusedBySafetyError,
     TwinholdError,
 )
@@ -32,6 +33,7 @@ from twinhold.v1 import (
     data_center_service_pb2_grpc,
     event_service_pb2,
     event_service_pb2_grpc,
+    journal_pb2,
     operation_service_pb2,
     operation_service_pb2_grpc,
     shard_service_pb2,
@@ -306,6 +308,20 @@ class Leader(
             reasons=["ams1 and fra1 are the two data centers with most room."],
             events=list(reversed(self.fleet.events)),
         )
+
+    def RestoreTenant(
+        self, request: tenant_service_pb2.RestoreTenantRequest, context: grpc.ServicerContext
+    ) -> tenant_service_pb2.RestoreTenantResponse:
+        self.fleet.tenant(request.name)
+        if request.at_ms < NOON_MS:
+            raise PositionGoneError("the archive of this shard begins at noon: choose that time or a later one")
+        counts = [journal_pb2.RestoreCount(app="chat", kind="posts", added=2, removed=1)]
+        if request.at_ms > NOON_MS:
+            counts = []
+        if not request.validate_only:
+            self.fleet.restored.append(request.request_id)
+        lsn = 0 if request.validate_only else 7
+        return tenant_service_pb2.RestoreTenantResponse(at_ms=request.at_ms, as_of_lsn=5, counts=counts, lsn=lsn)
 
 
 class Follower(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # generic in the stubs only

@@ -36,7 +36,9 @@ def state_at(records: list[Record], kept: list[Sealed], at_ms: int, tenant: str 
     course = course_to(at_ms, line(records, [it.piece for it in kept]))
     aside = Aside(SHARD, tenant, TABLE, at_ms=at_ms)
     if course.base is not None:
-        aside.begin(course.base.after, held[course.base.name].parts)
+        for part in held[course.base.name].parts:
+            aside.part(part)
+        aside.begin(course.base.after)
     for piece in course.segments:
         aside.take(entries(piece, held[piece.name].parts))
     return aside
