@@ -1,5 +1,6 @@
 """The processes of a fleet on a host: how each is started, whether it serves, and its last words if it does not."""
 
+import asyncio
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -58,19 +59,17 @@ class Processes:
         self._seed = seed
 
     async def start(self, who: Iterable[Member]) -> None:
-        """Start processes that are dead, on the folders that they had."""
-        for member in who:
-            folder = self._folder / member.folder
-            folder.mkdir(parents=True, exist_ok=True)
-            config = self._config(member, folder)
-            await self.host.start(
-                member.name,
-                ENTRIES[member.part],
-                config,
-                group=member.group,
-                niceness=NODE_NICENESS if member.part is Part.NODE else 0,
-                output=folder / OUTPUT,
-            )
+        """Start processes that are dead, all at once, on the folders that they had.
+
+        Raises:
+            UnavailableError: one can't be started.
+        """
+        try:
+            async with asyncio.TaskGroup() as births:
+                for member in who:
+                    births.create_task(self._start(member))
+        except ExceptionGroup as failed:
+            raise failed.exceptions[0] from failed
 
     def in_state(self, state: State, who: Iterable[Member]) -> list[Member]:
         """List those that are in a state now."""
@@ -92,6 +91,18 @@ class Processes:
     def last_words(self, member: Member) -> str:
         """Find the line of a process that says best what went wrong."""
         return last_words(self._folder / member.folder)
+
+    async def _start(self, member: Member) -> None:
+        folder = self._folder / member.folder
+        folder.mkdir(parents=True, exist_ok=True)
+        await self.host.start(
+            member.name,
+            ENTRIES[member.part],
+            self._config(member, folder),
+            group=member.group,
+            niceness=NODE_NICENESS if member.part is Part.NODE else 0,
+            output=folder / OUTPUT,
+        )
 
     def _serves(self, member: Member) -> bool:
         if self.host.state(member.name) is State.DEAD:
