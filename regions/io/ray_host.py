@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
-from core.errors import MalformedError, UnavailableError
+from core.errors import MalformedError, NotAllowedError, UnavailableError
 from core.io.dial import channel
 from core.names import DcId
 from regions.io.host import ENVIRONMENT
@@ -32,12 +32,19 @@ FOLDERS = Path("/tmp")
 """Not TMPDIR: Ray's sockets have long names of their own, and a path has room for 107 bytes."""
 FOLDER_PREFIX = "twinhold-ray-"
 MISSING = "the Ray launcher needs the package ray: install it with: pip install 'twinhold[ray]'"
+REFUSED = b"InvalidAuthToken"
+"""What Ray says of a wrong token while it tries again; in the end it says that it failed to connect."""
+TOKEN_REMEDY = "set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN_PATH to a file that holds the cluster's"
 _ENDPOINT = re.compile(r"[A-Za-z0-9._-]+:[0-9]{1,5}")
 _BOTH: Mapping[str, str] = {
     **ENVIRONMENT,
     "RAY_USAGE_STATS_ENABLED": "0",
-    # How long a driver looks for a node of the cluster on its own machine.
-    "RAY_gcs_server_request_timeout_seconds": "10",
+}
+_JOINING: Mapping[str, str] = {
+    # Once a second Ray asks to be let in, so many times, for a cluster may be about to start.
+    "RAY_NUM_REDIS_GET_RETRIES": "3",
+    # And looks for a node of the cluster on this machine for so long.
+    "RAY_gcs_server_request_timeout_seconds": "5",
 }
 _OWN: Mapping[str, str] = {
     # Ray would start as many workers at once as there are processors it may use, here none.
@@ -67,6 +74,7 @@ class RayHost(ProcessHost):
 
         Raises:
             MalformedError: the address is none.
+            NotAllowedError: the cluster refuses our token.
             UnavailableError: Ray is not installed, does not answer, or has no place for a data center.
         """
         if not _installed():
@@ -75,10 +83,12 @@ class RayHost(ProcessHost):
         environment = {**_BOTH}
         if address:
             await _answers(address)
+            environment |= _JOINING
         else:
             folder, lock_fd = await asyncio.to_thread(_own_folder)
             # Ray listens on every address of the machine: without a token, whoever reaches one runs code here.
             environment |= {**_OWN, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+        before_bytes = _size_bytes(log)
         cluster = {"address": address, "folder": str(folder or ""), "data_centers": list(data_centers)}
         try:
             host = await cls._served(
@@ -90,8 +100,10 @@ class RayHost(ProcessHost):
                 birth_s=BIRTH_S,
                 pass_fds=[lock_fd] if folder else [],
             )
-        except BaseException:
+        except BaseException as cause:
             _remove(folder, lock_fd)
+            if isinstance(cause, UnavailableError) and _refused(log, before_bytes):
+                raise NotAllowedError(f"the Ray cluster at {address} refuses our token: {TOKEN_REMEDY}") from cause
             raise
         host.life_fd = None  # a descriptor of this machine means nothing to an actor
         host._folder, host._lock_fd = folder, lock_fd
@@ -132,6 +144,15 @@ def _installed() -> bool:
         return find_spec("ray") is not None
     except ImportError:
         return False
+
+
+def _size_bytes(log: Path) -> int:
+    return log.stat().st_size if log.exists() else 0
+
+
+def _refused(log: Path, before_bytes: int) -> bool:
+    """Say whether a driver was refused, by what it wrote since its log had a size."""
+    return REFUSED in log.read_bytes()[before_bytes:]
 
 
 def _own_folder() -> tuple[Path, int]:
