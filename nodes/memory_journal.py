@@ -268,14 +268,16 @@ class MemoryJournal:
             return
         group, self._waiting = self._waiting[: self._syncing], self._waiting[self._syncing :]
         error, kept = self._refusal()
-        outcomes = [error or outcome for outcome in ([deed() for deed, _, _ in group] if kept else [None] * len(group))]
-        self._untold += [(done, outcome) for (_, done, _), outcome in zip(group, outcomes, strict=True)]
-        hasty = self._committed < self._hasty
+        waited_for = self._committed < self._hasty
+        for deed, done, quiet in group:
+            outcome = deed() if kept else None
+            self._untold.append((done, error or outcome))
+            waited_for = waited_for or not quiet or error is not None or outcome is not None
         self._committed += len(group)
         self._syncing = 0
         if self._waiting:
             self._begin()
-        if hasty or any(outcomes) or not all(quiet for _, _, quiet in group):
+        if waited_for:
             self._tell()
 
     def _tell(self) -> None:

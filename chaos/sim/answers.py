@@ -79,16 +79,16 @@ class Answers:
                 return
 
     def _leased(self, said: Said, shard: SeenShard, duty: Duty, index: int) -> None:
-        records = shard.records[index::-1]
+        fence = shard.records[index].fence
         learners = [learner for learner, _ in duty.learners]
         if learners:
             self._seen.mark(Mark.JOINT_READ)
         for copy in (*learners, *duty.members[1:]):
-            if not self._seen.grants.covers(said.shard, copy, said.node, records, self._seen.now):
+            if not self._seen.grants.covers(said.shard, copy, said.node, shard.records[index::-1], self._seen.now):
                 law = FleetLaw.I4 if learners else FleetLaw.I6
                 self._seen.found(Breach(law, f"{said}: {copy.node} granted it no lease that still holds"))
                 return
-            if self._seen.grants.of(said.shard, copy.node, said.node) != records[0].fence:
+            if self._seen.grants.of(said.shard, copy.node, said.node) != fence:
                 self._seen.mark(Mark.LEASE_CARRIED)
 
     def _in_time(self, said: Said, shard: SeenShard, index: int) -> None:

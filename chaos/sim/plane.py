@@ -94,6 +94,7 @@ class SimPlane:
         self._fresh: set[ControlPlaneId] = set()
         """Peers to which a stream stands on which no heartbeat has come yet."""
         self._up: set[ControlPlaneId] = set()
+        self._told = Led(driver.leader())
         self._unsaid: dict[ControlPlaneId, ConferView] = {}
         """The last heartbeat that found no stream; the next one begins with it."""
         self._source = MapSource(driver.fleet_map, self._send)
@@ -251,7 +252,9 @@ class SimPlane:
         driver, stream = self._living(), self._streams.get(node)
         if stream is not None:
             stream.leader, stream.revision, stream.told_at = driver.leader(), driver.fleet_map.revision, self.host.now()
-            self._send(node, Led(stream.leader))
+            if stream.leader is not self._told.leader:
+                self._told = Led(stream.leader)
+            self._send(node, self._told)
 
     def _led(self, now: LeaderView) -> None:
         """Keep the relay on whoever leads, and tell the nodes at once."""
