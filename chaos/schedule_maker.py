@@ -22,7 +22,7 @@ SETTLE_S = 30.0
 QUIET_S = 5.0
 """No plot begins so shortly before everything heals."""
 PLOTS_MIN, PLOTS_MAX = 2, 5
-OPERATIONS = 740
+OPERATIONS = 660
 """Of all people together while there is trouble, if nothing keeps them waiting."""
 SHAPES: tuple[tuple[float, tuple[int, ...]], ...] = (
     (0.34, (3,)),
