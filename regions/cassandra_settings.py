@@ -53,11 +53,14 @@ LOGBACK = """<configuration>
 """
 
 
-def cassandra_yaml(*, host: str, seeds: Sequence[str], token: int, folder: PurePath, with_passwords: bool) -> str:
+def cassandra_yaml(
+    *, host: str, advertised: str, seeds: Sequence[str], token: int, folder: PurePath, with_passwords: bool
+) -> str:
     """Write a node's own settings.
 
     Args:
         host: where it listens, to clients and to other nodes.
+        advertised: where clients are told to find it.
         seeds: whom it asks for the others; all nodes, so that they can start at the same time.
         token: its place on the ring; another one for each node.
         folder: for all that it keeps.
@@ -74,6 +77,7 @@ auto_bootstrap: false
 authenticator: {authenticator}
 listen_address: {host}
 rpc_address: {host}
+broadcast_rpc_address: {advertised}
 native_transport_port: {CQL_PORT}
 storage_port: 7000
 start_native_transport: true

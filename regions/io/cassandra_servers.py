@@ -22,10 +22,19 @@ class CassandraServers:
         hosts: each data center's address, by Cassandra's name for it; the keys are fixed for the life of the folder.
         folder: for all that they keep; made if it is not there.
         with_passwords: clients have to log in.
+        advertised: other addresses that clients are told, by data center: of proxies that stand before the nodes.
     """
 
-    def __init__(self, hosts: Mapping[str, str], folder: Path, *, with_passwords: bool = False) -> None:
+    def __init__(
+        self,
+        hosts: Mapping[str, str],
+        folder: Path,
+        *,
+        with_passwords: bool = False,
+        advertised: Mapping[str, str] | None = None,
+    ) -> None:
         self._hosts = dict(hosts)
+        self._advertised = {**hosts, **(advertised or {})}
         self._with_passwords = with_passwords
         self.servers = {dc: self._server(dc, folder / f"cassandra-{dc}") for dc in hosts}
         """Each data center's, by its name."""
@@ -76,6 +85,7 @@ class CassandraServers:
         configuration.mkdir(parents=True, exist_ok=True)
         yaml = cassandra_yaml(
             host=self._hosts[dc],
+            advertised=self._advertised[dc],
             seeds=list(self._hosts.values()),
             token=-(_RING // 2) + place * (_RING // len(self._hosts)) + 1,
             folder=folder,

@@ -1,27 +1,24 @@
-"""What every assignment store guarantees (PROTOCOL.md section 2, C1 to C8), in memory and as a process."""
+"""What every assignment store guarantees (PROTOCOL.md section 2, C1 to C8): in memory, as a process, in Cassandra."""
 
 import asyncio
+import random
 import resource
-import shutil
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from typing import Generic, Protocol, TypeVar
 
 import pytest
 
 from control_plane.io.sqlite_store import DATABASE, SqliteStore
 from control_plane.io.store_client import StoreClient
-from control_plane.memory_store import Fate, MemoryStore, Vault
 from control_plane.ports import (
     FLEET,
     Adoption,
     Applied,
     AssignmentStore,
     Doc,
-    Partition,
     PartitionState,
     ReadAnswer,
     Refused,
@@ -29,273 +26,75 @@ from control_plane.ports import (
     StaleTerm,
     StoreIdentity,
     Unknown,
-    WriteAnswer,
 )
-from control_plane.store_rules import StoreRules, nearest_majority_s
 from core.assignments import Add, Assignment, Copy, Evict, Leader, Promote, Switchover, successor
 from core.errors import MalformedError, TwinholdError, UnavailableError
-from core.io.clock import LoopClock
-from core.io.dial import channel
-from core.names import ControlPlaneId, CopyId, DcId, NodeId, ShardId, geography_id
-from core.processes import StoreConfig
-from core.topology import Kind, Topology, rtt_table_s
-from tests.fleets import small_fleet
-from tests.hosted_process import HostedProcess
-from twinhold.v1 import event_pb2
-from twinhold.v1 import store_service_pb2 as pb
-from twinhold.v1 import store_service_pb2_grpc as pb_grpc
+from core.names import CopyId, NodeId, ShardId
+from tests.contracts.cas_history import Operation, breaches
+from tests.contracts.store_calls import (
+    AMS,
+    AMS_COPY,
+    EU,
+    FRA,
+    FRA_COPY,
+    WAW_COPY,
+    Answered,
+    adopt,
+    append,
+    born,
+    events,
+    evicted,
+    held,
+    identity,
+    promoted,
+    raised,
+    raised_again,
+    read,
+    write,
+)
+from tests.contracts.store_worlds import DEADLINE_S, FLEET_ON_PAPER, MemoryWorld, ProcessWorld, World
 
-Answer = TypeVar("Answer")
-
-FLEET_ON_PAPER = small_fleet(144)
-DEADLINE_S = 0.4
-PATIENCE_S = 10.0
 FULL_BYTES = 1024
-EU = Partition(geography_id("eu"), 0)
-FRA = ControlPlaneId("fra1-cp")
-AMS = ControlPlaneId("ams1-cp")
-FRA_COPY = Copy(NodeId("fra1-c1"), CopyId("a.1"))
-AMS_COPY = Copy(NodeId("ams1-c1"), CopyId("b.1"))
-WAW_COPY = Copy(NodeId("waw1-c1"), CopyId("c.1"))
+CLIENTS = 6
+TURNS = 12
+CASSANDRA = pytest.param("cassandra", marks=pytest.mark.engines)
 
 
-class World(Protocol):
-    """An adapter and what can be done to it."""
-
-    def store(self, caller: ControlPlaneId) -> AssignmentStore:
-        """Give a control plane its way to the store."""
-        ...
-
-    async def set_living(self, *dcs: str) -> None:
-        """Say which data centers live."""
-        ...
-
-    async def freeze(self) -> None:
-        """Stop the store where it stands."""
-        ...
-
-    async def thaw(self) -> None:
-        """Let it go on."""
-        ...
-
-    async def crash_and_restart(self) -> None:
-        """Kill the store and start it again on what it kept."""
-        ...
-
-    async def keep(self) -> None:
-        """Make a backup of what the store holds now."""
-        ...
-
-    async def put_back(self) -> None:
-        """Put the backup in place of what the store holds."""
-        ...
-
-    async def close(self) -> None:
-        """End everything."""
-        ...
+@pytest.fixture(params=["memory", "process", CASSANDRA])
+def kind(request: pytest.FixtureRequest) -> object:
+    """Name a world, or, for Cassandra's, give the cluster that all tests share."""
+    return request.getfixturevalue("cassandra") if request.param == "cassandra" else request.param
 
 
-class MemoryWorld:
-    """The in-memory adapter."""
-
-    def __init__(self, topology: Topology) -> None:
-        self._clock = LoopClock(asyncio.get_running_loop())
-        self._vault = Vault(topology, self._clock)
-        self._rules = StoreRules(topology)
-        self._rtt_s = dict(rtt_table_s(topology))
-        self._living = frozenset(dc.id for dc in topology.data_centers)
-        self._frozen = False
-
-    def store(self, caller: ControlPlaneId) -> MemoryStore:
-        return MemoryStore(self._vault, caller, clock=self._clock, weather=self._weather, deadline_s=DEADLINE_S)
-
-    async def set_living(self, *dcs: str) -> None:
-        self._living = frozenset(DcId(dc) for dc in dcs)
-
-    async def freeze(self) -> None:
-        self._frozen = True
-
-    async def thaw(self) -> None:
-        self._frozen = False
-
-    async def crash_and_restart(self) -> None:
-        """Do nothing: what voting sites hold is durable."""
-
-    async def keep(self) -> None:
-        self._kept = self._vault.backup()
-
-    async def put_back(self) -> None:
-        self._vault.restore(self._kept, noticed=True)
-
-    async def close(self) -> None:
-        """Do nothing."""
-
-    def _weather(self, caller: ControlPlaneId, partitions: Sequence[Partition]) -> Fate:
-        home = DcId(caller.removesuffix("-cp"))
-        trips = [
-            nearest_majority_s(home, self._rules.vote_sites(one), living=self._living, rtt_s=self._rtt_s)
-            for one in partitions
-        ]
-        lost = self._frozen or None in trips
-        return Fate(there_s=None) if lost else Fate()
-
-
-class ProcessWorld:
-    """The embedded store as a process."""
-
-    def __init__(self, topology: Topology, data_dir: Path) -> None:
-        self._topology = topology
-        self._data_dir = data_dir / "store"
-        self._data_dir.mkdir()
-        self._kept = data_dir / "backup"
-        self._process = HostedProcess("control_plane.io.store_process", topology.store_endpoint)
-        self._clients: dict[ControlPlaneId, StoreClient] = {}
-
-    async def start(self) -> None:
-        self._process.start(lambda life_fd: StoreConfig(self._topology, self._data_dir, life_fd))
-        await self._process.ready()
-
-    def store(self, caller: ControlPlaneId) -> StoreClient:
-        return self._client(caller)
-
-    async def set_living(self, *dcs: str) -> None:
-        line = channel(self._topology.store_endpoint)
-        stub = pb_grpc.StoreServiceStub(line)
-        await stub.SetSites(pb.SetSitesRequest(fleet=self._topology.fleet, living=dcs), timeout=PATIENCE_S)
-        await line.close(None)
-
-    async def freeze(self) -> None:
-        self._process.freeze()
-
-    async def thaw(self) -> None:
-        self._process.thaw()
-
-    async def crash_and_restart(self) -> None:
-        self._process.kill()
-        await self.start()
-
-    async def keep(self) -> None:
-        await self._stopped(lambda: shutil.copytree(self._data_dir, self._kept))
-
-    async def put_back(self) -> None:
-        await self.crash_and_restart()  # It notes how far it has come when it starts.
-
-        def put() -> None:
-            for name in (DATABASE, f"{DATABASE}-wal"):
-                (self._data_dir / name).unlink(missing_ok=True)
-                if (self._kept / name).exists():
-                    shutil.copy(self._kept / name, self._data_dir)
-
-        await self._stopped(put)
-
-    async def _stopped(self, deed: Callable[[], object]) -> None:
-        self._process.kill()
-        deed()
-        await self.start()
-
-    def limit_files(self, most_bytes: int) -> None:
-        """Let no file of the store grow beyond this, as a full disk would."""
-        resource.prlimit(self._process.pid, resource.RLIMIT_FSIZE, (most_bytes, resource.RLIM_INFINITY))
-
-    async def close(self) -> None:
-        for client in self._clients.values():
-            await client.close()
-        self._process.kill()
-
-    def _client(self, caller: ControlPlaneId) -> StoreClient:
-        if caller not in self._clients:
-            self._clients[caller] = StoreClient(self._topology, caller, deadline_s=DEADLINE_S)
-        return self._clients[caller]
-
-
-@pytest.fixture(params=["memory", "process"])
-async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[World]:
-    if request.param == "memory":
+@pytest.fixture
+async def world(kind: object, tmp_path: Path) -> AsyncIterator[World]:
+    if kind == "memory":
         made: World = MemoryWorld(FLEET_ON_PAPER)
-    else:
+    elif kind == "process":
         process = ProcessWorld(FLEET_ON_PAPER, tmp_path)
         await process.start()
         made = process
+    else:
+        made = await _in_cassandra(kind)
     yield made
     await made.close()
 
 
-class Answered(Generic[Answer]):
-    """Where a port's answer goes, later."""
+async def _in_cassandra(cluster: object) -> World:
+    # Its driver is there only where `make test-engines` has installed it.
+    from tests.engines.cassandra_world import CassandraCluster, CassandraWorld
 
-    def __init__(self) -> None:
-        self._future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-
-    def __call__(self, answer: Answer) -> None:
-        """Take the answer."""
-        self._future.set_result(answer)
-
-    async def value(self) -> Answer:
-        """Wait for it."""
-        assert not self._future.done(), "a port must not answer inside the call"
-        return await asyncio.wait_for(self._future, PATIENCE_S)
+    assert isinstance(cluster, CassandraCluster), "the fixture gives one"
+    world = CassandraWorld(cluster, FLEET_ON_PAPER)
+    await world.start()
+    return world
 
 
-def born(shard: int) -> Row:
-    """Make the first record of a shard."""
-    first = Assignment(ShardId(shard), Kind.COLLAB, 1, 1, FRA_COPY, AMS_COPY, "placed")
-    return Row(None, first, None, Leader())
-
-
-def evicted(old: Assignment) -> Row:
-    """Make the primary go on alone."""
-    return Row(old.fence, successor(old, Evict(), reason="silence"), Evict(), old.primary)
-
-
-def promoted(old: Assignment) -> Row:
-    """Make the standby take over."""
-    return Row(old.fence, successor(old, Promote(), reason="lost"), Promote(), Leader())
-
-
-async def write(
-    store: AssignmentStore, *rows: Row, term: int = 1, docs: Sequence[Doc] = (), partition: Partition = EU
-) -> WriteAnswer:
-    answer = Answered[WriteAnswer]()
-    store.write(partition, term, rows, docs, answer)
-    return await answer.value()
-
-
-async def read(store: AssignmentStore, partitions: Sequence[Partition] | None) -> ReadAnswer:
-    answer = Answered[ReadAnswer]()
-    store.read(partitions, answer)
-    return await answer.value()
-
-
-async def held(store: AssignmentStore, partition: Partition = EU) -> PartitionState:
-    contents = await read(store, [partition])
-    assert not isinstance(contents, Unknown), contents
-    return contents[partition]
-
-
-async def raised(store: AssignmentStore, term: int) -> WriteAnswer:
-    answer = Answered[WriteAnswer]()
-    store.raise_term(term, answer)
-    return await answer.value()
-
-
-async def append(store: AssignmentStore, *types: str, term: int = 1) -> WriteAnswer:
-    answer = Answered[WriteAnswer]()
-    store.append_events(term, [event_pb2.Event(type=one, term=term).SerializeToString() for one in types], answer)
-    return await answer.value()
-
-
-async def events(store: AssignmentStore, before_number: int | None, limit: int) -> list[tuple[int, str]]:
-    answer = Answered[Sequence[bytes] | Unknown]()
-    store.read_events(before_number, limit, answer)
-    bodies = await answer.value()
-    assert not isinstance(bodies, Unknown), bodies
-    return [(event.number, event.type) for event in map(event_pb2.Event.FromString, bodies)]
-
-
-async def identity(store: AssignmentStore) -> StoreIdentity | Unknown:
-    answer = Answered[StoreIdentity | Unknown]()
-    store.identity(answer)
-    return await answer.value()
+async def held_soon(store: AssignmentStore) -> PartitionState:
+    """Read what is held as soon as somebody answers."""
+    while isinstance(contents := await read(store, [EU]), Unknown):
+        """A line that was cut takes its time to come back."""
+    return contents[EU]
 
 
 async def test_a_store_is_empty_at_first_and_names_its_fleet(world: World) -> None:
@@ -349,6 +148,58 @@ async def test_of_concurrent_changes_of_one_base_exactly_one_wins(world: World) 
     winner = rivals[answers.index((Applied(),))].new
     assert (await held(world.store(AMS))).assignments == (winner,)
     assert all(answer in ((Applied(),), (Refused(winner),)) for answer in answers)
+
+
+async def test_what_many_clients_do_to_one_record_at_once_has_one_order(world: World) -> None:
+    await write(world.store(FRA), born(5))
+    loop, history, draw = asyncio.get_running_loop(), list[Operation](), random.Random(7)
+
+    async def client(store: AssignmentStore) -> None:
+        known = born(5).new
+        for _ in range(TURNS):
+            asked_at = loop.time()
+            if draw.random() < 0.4:
+                (known,) = (await held(store)).assignments
+                history.append(Operation(asked_at, loop.time(), known))
+                continue
+            row = change_of(known, draw)
+            answer = await write(store, row)
+            assert isinstance(answer, tuple), answer
+            if isinstance(answer[0], Refused):
+                assert isinstance(answer[0].current, Assignment)
+                known = answer[0].current
+            else:
+                known = row.new
+            history.append(Operation(asked_at, loop.time(), known, wrote=answer == (Applied(),)))
+
+    await asyncio.gather(*(client(world.store((FRA, AMS)[i % 2])) for i in range(CLIENTS)))
+    assert list(breaches(history)) == []
+    assert sum(one.wrote for one in history) > CLIENTS, "it was not all refusals"
+
+
+def change_of(old: Assignment, draw: random.Random) -> Row:
+    """Make a legal change of a record, told apart from every other by its reason."""
+    reason = f"{draw.random():.12f}"
+    if old.standby is None:
+        learner = AMS_COPY if old.primary == FRA_COPY else FRA_COPY
+        return Row(old.fence, successor(old, Add(learner), reason=reason), Add(learner), old.primary)
+    if draw.random() < 0.5:
+        return Row(old.fence, successor(old, Evict(), reason=reason), Evict(), old.primary)
+    return Row(old.fence, successor(old, Promote(), reason=reason), Promote(), Leader())
+
+
+async def test_a_write_whose_answer_is_lost_may_have_happened_and_a_read_tells(world: World) -> None:
+    store = world.store(FRA)
+    await write(store, born(1))
+    wanted = evicted(born(1).new)
+    await world.lose_answers()
+    assert isinstance(await write(store, wanted), Unknown)
+    await world.hear_again()
+    (found,) = (await held_soon(store)).assignments
+    assert found in (born(1).new, wanted.new)
+    again = await write(store, wanted)
+    assert again == ((Applied(),) if found == born(1).new else (Refused(wanted.new),)), "never both"
+    assert (await held(world.store(AMS))).assignments == (wanted.new,)
 
 
 async def test_an_older_term_writes_nothing_and_learns_the_newer_one(world: World) -> None:
@@ -415,23 +266,6 @@ async def test_docs_grow_by_one_version_and_a_deleted_one_stays_deleted(world: W
     assert (await held(store, FLEET)).docs == (Doc("drains/waw1", 2, b""),)
 
 
-def raised_again(old: Assignment) -> Assignment:
-    """Make the record that takes an older one's place."""
-    return replace(old, incarnation=old.incarnation + 2, epoch=old.epoch + 1, reason="adopted")
-
-
-async def adopt(
-    store: AssignmentStore,
-    *assignments: Assignment,
-    term: int = 9,
-    incarnations: tuple[int, int] = (1, 4),
-    docs: Sequence[Doc] = (),
-) -> WriteAnswer:
-    answer = Answered[WriteAnswer]()
-    store.adopt(term, Adoption(*incarnations, assignments, tuple(docs)), answer)
-    return await answer.value()
-
-
 async def test_an_adoption_takes_the_place_of_what_is_held_and_raises_incarnation_and_terms(world: World) -> None:
     store = world.store(FRA)
     await write(store, born(1), born(2), term=3)
@@ -482,6 +316,8 @@ async def test_an_older_leader_adopts_nothing(world: World) -> None:
 
 
 async def test_a_store_put_back_to_a_backup_takes_nothing_until_it_is_adopted(world: World) -> None:
+    if not world.notices_restore:
+        return await put_back_unnoticed(world)
     await write(world.store(FRA), born(1), term=3)
     await world.keep()
     await write(world.store(FRA), evicted(born(1).new), term=3)
@@ -503,6 +339,25 @@ async def test_a_store_put_back_to_a_backup_takes_nothing_until_it_is_adopted(wo
     assert await identity(store) == StoreIdentity(FLEET_ON_PAPER.fleet, 2, restored=False)
     assert (await held(store)).assignments == (rebuilt,)
     assert await write(store, born(2), term=9) == (Applied(),)
+    return None
+
+
+async def put_back_unnoticed(world: World) -> None:
+    """Put a store back that can't tell: whoever knows more is refused with the older record, and adopts."""
+    await write(world.store(FRA), born(1), term=3)
+    await world.keep()
+    await write(world.store(FRA), evicted(born(1).new), term=3)
+    await world.put_back()
+    store = world.store(FRA)
+    assert await identity(store) == StoreIdentity(FLEET_ON_PAPER.fleet, 1, restored=False), "it can't tell"
+    solo = evicted(born(1).new).new
+    later = Row(solo.fence, successor(solo, Add(WAW_COPY), reason=""), Add(WAW_COPY), FRA_COPY)
+    assert await write(store, later, term=3) == (Refused(born(1).new),), "by this its leader notices"
+    assert await adopt(store, raised_again(solo), incarnations=(1, 2)) == (Applied(),)
+    await world.crash_and_restart()
+    store = world.store(AMS)
+    assert await identity(store) == StoreIdentity(FLEET_ON_PAPER.fleet, 2, restored=False)
+    assert (await held(store)).assignments == (raised_again(solo),)
 
 
 async def test_what_was_adopted_is_kept_when_the_store_is_killed(world: World) -> None:
