@@ -49,7 +49,7 @@ check: $(STAMP) ## Format, lint, types, floors, staircase, proto lint and breaki
 	$(BIN)/python tools/proto.py fresh
 
 test: $(STAMP) ## Run every test that needs no server of somebody else's (at most 10 minutes).
-	$(BIN)/pytest -m "not engines" $(PYTEST_ARGS)
+	$(BIN)/python tools/run_tests.py $(PYTEST_ARGS)
 
 servers: ## Fetch Cassandra and Consul into .tools (needs Java 17, Maven, apt).
 	@sh tools/servers.sh
