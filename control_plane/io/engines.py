@@ -2,13 +2,14 @@
 
 from contextlib import AsyncExitStack
 
+from control_plane.io.no_lock import NoLock
 from control_plane.io.store_client import StoreClient
 from control_plane.ports import AssignmentStore, LeaderLock
-from core.engines import ConsulEngine
+from core.engines import CassandraEngine, ConsulEngine
 from core.processes import ControlPlaneConfig
 
 
-def opened(
+async def opened(
     config: ControlPlaneConfig, closing: AsyncExitStack, *, deadline_s: float
 ) -> tuple[AssignmentStore, LeaderLock]:
     """Open the store and the lock that a control plane was started with.
@@ -23,6 +24,8 @@ def opened(
     """
     engines = config.engines
     lock = None if engines.discovery is None else _consul_lock(config, engines.discovery, closing, deadline_s)
+    if engines.store is not None:
+        return await _cassandra_store(config, engines.store, closing, deadline_s), lock or NoLock()
     client = StoreClient(config.topology, config.control_plane, deadline_s=deadline_s)
     closing.push_async_callback(client.close)
     return client, lock or client
@@ -36,3 +39,14 @@ def _consul_lock(
     lock = ConsulLock(engine, config.topology.fleet, config.control_plane, deadline_s=deadline_s)
     closing.push_async_callback(lock.close)
     return lock
+
+
+async def _cassandra_store(
+    config: ControlPlaneConfig, engine: CassandraEngine, closing: AsyncExitStack, deadline_s: float
+) -> AssignmentStore:
+    from control_plane.io.cassandra_store import CassandraStore
+
+    store = CassandraStore(engine, config.topology, config.control_plane, deadline_s=deadline_s)
+    closing.push_async_callback(store.close)
+    await store.open()
+    return store

@@ -41,7 +41,7 @@ def main(config: ControlPlaneConfig) -> int:
 
 async def _serve(config: ControlPlaneConfig, life: Life) -> None:
     async with AsyncExitStack() as closing:
-        store, lock = opened(config, closing, deadline_s=STORE_DEADLINE_S)
+        store, lock = await opened(config, closing, deadline_s=STORE_DEADLINE_S)
         host = _Host(config, store, lock)
         closing.push_async_callback(host.close)
         host.jumps.start()

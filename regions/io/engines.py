@@ -4,16 +4,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 from core.engines import Engines, Launcher
-from core.errors import UnavailableError
 from core.topology import Topology
 from regions.io.host import Host
 from regions.io.process_host import ProcessHost
 from regions.io.processes import modules
 from regions.io.servers import OwnServers
-from regions.servers import dialled
+from regions.servers import Service, dialled
 
 CHECK_S = 2.5
 """Of one engine; whoever brings a fleet up on the wrong one hears so within five seconds."""
+INIT_S = 10.0
+"""Of a question to a store that has only just been started, beside everything else."""
 HOST_LOGS = {Launcher.PROCESSES: "forkserver.log", Launcher.RAY: "ray.log"}
 
 
@@ -23,8 +24,10 @@ async def asked(topology: Topology, engines: Engines) -> None:
     Raises:
         TwinholdError: one can't; the one line says which and why.
     """
-    if engines.store is not None:
-        raise UnavailableError("Cassandra can't be the store yet: leave store.engine at embedded")
+    if engines.store is not None and engines.store.contact_points:
+        from control_plane.io.cassandra_setup import check_store
+
+        await check_store(engines.store, topology, deadline_s=CHECK_S)
     if engines.discovery is not None and engines.discovery.addresses:
         from core.io.consul_check import check_consul
 
@@ -61,4 +64,9 @@ async def started(topology: Topology, engines: Engines, servers: OwnServers, tel
     if servers.all:
         tell(f"starting {', '.join(server.name for server in servers.all)}")
         await servers.up()
-    return dialled(engines, servers.all)
+    ready = dialled(engines, servers.all)
+    if ready.store is not None and any(server.service is Service.CASSANDRA for server in servers.all):
+        from control_plane.io.cassandra_setup import init_store
+
+        await init_store(ready.store, topology, deadline_s=INIT_S)
+    return ready
