@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
-from core.engines import EMBEDDED, Engines
+from core.engines import EMBEDDED, Engines, Launcher
 from core.errors import UnavailableError
 from core.names import ControlPlaneId, DcId, NodeId
 from core.timers import timers
@@ -27,7 +27,8 @@ from regions.io.questions import Questions
 from regions.io.servers import OwnServers
 from regions.servers import Servers, chosen_servers, own_servers
 
-UP_S = 60.0
+UP_S: Mapping[Launcher, float] = {Launcher.PROCESSES: 60.0, Launcher.RAY: 180.0}
+"""38 actors of Ray, each a fresh interpreter, cost two cores 80 s until the fleet is whole; forked processes 8 s."""
 GRACE_S = 2.0
 LOOK_S = 0.05
 """At files of our own."""
@@ -106,7 +107,7 @@ class Fleet:
         seed: int,
         engines: Engines = EMBEDDED,
         described: str = "",
-        timeout_s: float = UP_S,
+        timeout_s: float | None = None,
         tell: Tell = silent,
     ) -> "Fleet":
         """Start a fleet and wait until it is whole: every process serves, one leads, every shard has two copies.
@@ -118,7 +119,7 @@ class Fleet:
             seed: for everything that its processes leave to chance.
             engines: what it stands on; servers that nobody has named are started here, and end with it.
             described: what ``fleet.json`` says the topology was read from.
-            timeout_s: for all of it, once the engines are there.
+            timeout_s: for all of it, once the engines are there; None: as long as its launcher may need.
             tell: called with every step of progress.
 
         Raises:
@@ -139,7 +140,7 @@ class Fleet:
             fleet = cls(topology, lock, described, profile, processes, servers)
             undo.pop_all()
         try:
-            await fleet._rise(timeout_s, tell)
+            await fleet._rise(UP_S[engines.launcher] if timeout_s is None else timeout_s, tell)
         except BaseException:
             # In a task of its own: in a cancelled one, the Pythons before 3.11.4 take a time-out for the cancellation.
             await asyncio.create_task(fleet.down())

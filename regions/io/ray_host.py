@@ -26,7 +26,8 @@ from regions.io.process_host import ProcessHost
 
 PRELOAD_S = 60.0
 """For a cluster of six processes to start on a machine that is busy."""
-BIRTH_S = 60.0
+BIRTH_S = 120.0
+"""Each costs a second and a half of processor time, and all are started at once."""
 ANSWER_S = 3.0
 FOLDERS = Path("/tmp")
 """Not TMPDIR: Ray's sockets have long names of their own, and a path has room for 107 bytes."""
