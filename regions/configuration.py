@@ -31,7 +31,12 @@ class Chosen:
 
 
 def choices(
-    file: Mapping[str, Given], environment: Mapping[str, str], options: Mapping[str, Given], *, folder: PurePath
+    file: Mapping[str, Given],
+    environment: Mapping[str, str],
+    options: Mapping[str, Given],
+    *,
+    folder: PurePath,
+    here: PurePath,
 ) -> Mapping[str, Chosen]:
     """Choose the value of every key.
 
@@ -39,7 +44,8 @@ def choices(
         file: what the configuration file says.
         environment: the process's; an empty variable counts as none.
         options: of the command line, by key; strings, as they were typed.
-        folder: what the paths in the file are relative to.
+        folder: what the paths in the file are relative to; absolute, for processes may run elsewhere.
+        here: what all other paths are relative to; absolute.
 
     Raises:
         ConfigurationError: a value is not allowed, a key is not known, or a secret stands where others could read it.
@@ -50,11 +56,11 @@ def choices(
         found[name] = _in_folder(_taken(_open(KEYS[name], given), given, textual=False), folder)
     for name, key in KEYS.items():
         if text := environment.get(key.variable):
-            found[name] = _taken(key, Given(text, key.variable), textual=True)
+            found[name] = _in_folder(_taken(key, Given(text, key.variable), textual=True), here)
     for name, given in options.items():
         if name not in KEYS:
             raise unknown(name, given.origin)
-        found[name] = _taken(_open(KEYS[name], given), given, textual=True)
+        found[name] = _in_folder(_taken(_open(KEYS[name], given), given, textual=True), here)
     return found
 
 
@@ -95,7 +101,7 @@ def _taken(key: Key, given: Given, *, textual: bool) -> Chosen:
 
 
 def _in_folder(chosen: Chosen, folder: PurePath) -> Chosen:
-    """Make a path of the file relative to where the file stands."""
+    """Make a path absolute."""
     text = str(chosen.value)
     return Chosen(chosen.key, str(folder / text), chosen.origin) if chosen.key.kind.is_path(text) else chosen
 

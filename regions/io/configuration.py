@@ -27,9 +27,10 @@ def settings(config: Path | None = None, options: Mapping[str, tuple[str, str]] 
     """
     path = _file(config)
     given = {} if path is None else read_toml(_read(path), str(path))
-    folder = Path() if path is None else path.parent
+    here = Path.cwd()
+    folder = here if path is None else path.parent.absolute()
     asked = {key: Given(text, option) for key, (text, option) in (options or {}).items()}
-    chosen = choices(given, os.environ, asked, folder=folder)
+    chosen = choices(given, os.environ, asked, folder=folder, here=here)
     read = {name: _secret(name, at) for name, at in secret_files(chosen).items()}
     return settled(with_secrets(chosen, read))
 

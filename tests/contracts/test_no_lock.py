@@ -11,7 +11,12 @@ ME = ControlPlaneId("fra1-cp")
 async def test_it_answers_outside_of_the_call_that_nobody_is_known_to_hold_it() -> None:
     lock, answers = NoLock(), list[ControlPlaneId | None]()
     answered = asyncio.Event()
-    lock.try_acquire(ME, 1.0, lambda holder: (answers.append(holder), answered.set())[1])
+
+    def done(holder: ControlPlaneId | None) -> None:
+        answers.append(holder)
+        answered.set()
+
+    lock.try_acquire(ME, 1.0, done)
     assert answers == []
     await answered.wait()
     lock.release(ME)

@@ -30,7 +30,11 @@ tls.ca_file = "/etc/consul/ca.pem"
 
 def chosen(text: str = "", *, env: dict[str, str] | None = None, **options: str) -> dict[str, Chosen]:
     typed = {key.replace("__", "."): Given(value, f"--{key}") for key, value in options.items()}
-    return dict(choices(read_toml(text, "my.toml"), env or {}, typed, folder=PurePath("/etc/twinhold")))
+    return dict(
+        choices(
+            read_toml(text, "my.toml"), env or {}, typed, folder=PurePath("/etc/twinhold"), here=PurePath("/home/ada")
+        )
+    )
 
 
 def settings(text: str = "", *, env: dict[str, str] | None = None) -> Settings:
@@ -89,11 +93,13 @@ def test_lists_and_tables_are_written_into_variables_with_commas() -> None:
     assert found["store.sites"].value == {"one": "fra1", "two": "ams1"}
 
 
-def test_a_path_in_the_file_is_relative_to_it_and_one_on_the_command_line_is_not() -> None:
+def test_a_path_in_the_file_is_relative_to_it_and_one_on_the_command_line_to_whoever_types_it() -> None:
     assert chosen(FILE)["store.password_file"].value == "/etc/twinhold/secrets/store"
     assert chosen('fleet.topology = "small"')["fleet.topology"].value == "small"
     assert chosen('fleet.topology = "mine.yaml"')["fleet.topology"].value == "/etc/twinhold/mine.yaml"
-    assert chosen(archive__directory="kept")["archive.directory"].value == "kept"
+    assert chosen(archive__directory="kept")["archive.directory"].value == "/home/ada/kept"
+    assert chosen(archive__directory="/srv/kept")["archive.directory"].value == "/srv/kept"
+    assert chosen(fleet__topology="mine.yaml")["fleet.topology"].value == "/home/ada/mine.yaml"
 
 
 @pytest.mark.parametrize(
