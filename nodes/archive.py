@@ -42,7 +42,8 @@ class Piece:
     sealed_by: Fence
     """The (incarnation, epoch) of the primary that sealed it: in that one, every entry in it was committed."""
     before: Tip
-    """SEGMENT: the place that it continues. SNAPSHOT: the place of the state."""
+    """SEGMENT: the place that it continues. SNAPSHOT: its own place, or the last one before it that the archive holds
+    of the same journal: what is between is missing there."""
     after: Tip
     """The last place in it."""
     first_at_ms: int
@@ -55,7 +56,7 @@ class Piece:
     @property
     def name(self) -> str:
         """Name it: the same for the same content, and never for another; sorts by its last place."""
-        first_lsn = self.before.lsn + (self.form is Form.SEGMENT)
+        first_lsn = self.before.lsn + 1 if self.form is Form.SEGMENT else self.after.lsn
         return f"{self.after.lsn:016d}-{first_lsn:016d}-{self.form.value}-{self.checksum.hex()}"
 
 
@@ -94,11 +95,11 @@ def segment(shard: ShardId, sealed_by: Fence, before: Tip, records: Sequence[Rec
     return _sealed(Piece(Form.SEGMENT, shard, sealed_by, before, after, *times, len(body)), [body])
 
 
-def snapshot(shard: ShardId, sealed_by: Fence, tip: Tip, parts: Sequence[bytes]) -> Sealed:
-    """Seal a snapshot that a journal keeps."""
+def snapshot(shard: ShardId, sealed_by: Fence, before: Tip, tip: Tip, parts: Sequence[bytes]) -> Sealed:
+    """Seal a snapshot that a journal keeps; ``before``: the last place of the journal before it that is archived."""
     at_ms = snapshot_at_ms(parts)
     size_bytes = sum(map(len, parts))
-    return _sealed(Piece(Form.SNAPSHOT, shard, sealed_by, tip, tip, at_ms, at_ms, size_bytes), parts)
+    return _sealed(Piece(Form.SNAPSHOT, shard, sealed_by, before, tip, at_ms, at_ms, size_bytes), parts)
 
 
 def snapshot_at_ms(parts: Sequence[bytes]) -> int:

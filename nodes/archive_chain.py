@@ -1,8 +1,8 @@
 """How the pieces of a shard's archive fit together, and which of them lead to the state as of a time.
 
 A piece is taken for a part of the live journal only if the chain of hashes leads from it to a place that the live
-journal holds. Where entries are missing, the incarnation tells: within one, what was committed once is in every later
-state, so that older pieces which were sealed in it belong to the same line (PROTOCOL.md C5, C6, I2, I8).
+journal holds. Where entries are missing, the snapshot after them names the place before them: whoever sealed it had
+both in one journal.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -55,16 +55,11 @@ def end_of(pieces: Iterable[Piece], place_of: PlaceOf) -> Tip | None:
     return next((place for place in map(place_of, lsns) if place in held), None)
 
 
-def line_to(end: Tip, pieces: Sequence[Piece], *, incarnation: int) -> Line:
-    """Follow the chain back from a place of the live journal.
-
-    Args:
-        end: where to begin.
-        pieces: all that the archive has of the shard.
-        incarnation: of the live shard.
-    """
+def line_to(end: Tip, pieces: Sequence[Piece]) -> Line:
+    """Follow the chain back from a place of the live journal, through all that the archive has of the shard."""
     longest_last = sorted(pieces, key=lambda piece: -piece.before.lsn)
     segments = {piece.after: piece for piece in longest_last if piece.form is Form.SEGMENT}
+    gaps = {piece.after: piece.before for piece in longest_last if _bridges(piece)}
     place, steps = end, list[Piece | Gap]()
     while place.lsn > 0:
         segment = segments.get(place)
@@ -72,11 +67,9 @@ def line_to(end: Tip, pieces: Sequence[Piece], *, incarnation: int) -> Line:
             steps.append(segment)
             place = segment.before
             continue
-        kin = (incarnation, place.generation.incarnation)
-        older = [it.after for it in pieces if it.after.lsn < place.lsn and it.sealed_by.incarnation in kin]
-        if not older:
+        below = gaps.get(place)
+        if below is None:
             break
-        below = max(older, key=lambda tip: tip.lsn)
         steps.append(Gap(below, place))
         place = below
     return Line(place, end, tuple(reversed(steps)), _snapshots(pieces, steps, place))
@@ -111,6 +104,10 @@ def moment(at_ms: int) -> str:
     """Show milliseconds since 1970 as a moment, in the form that the command line takes."""
     at = datetime.fromtimestamp(at_ms / 1000, tz=UTC)
     return f"{at:%Y-%m-%dT%H:%M:%S}.{at_ms % 1000:03d}Z"
+
+
+def _bridges(piece: Piece) -> bool:
+    return piece.form is Form.SNAPSHOT and 0 < piece.before.lsn < piece.after.lsn
 
 
 def _snapshots(pieces: Iterable[Piece], steps: Iterable[Piece | Gap], start: Tip) -> tuple[Piece, ...]:

@@ -174,10 +174,12 @@ class ArchiveDriver:
         try:
             found = self._journal.load_snapshot(asked.shard)
             if found is not None and self._serves(asked.shard, asked.fence):
-                if 0 < asked.end_lsn < found[0].lsn:
-                    gap = {"shard": asked.shard, "first_lsn": asked.end_lsn + 1, "last_lsn": found[0].lsn}
+                tip, parts = found
+                if 0 < asked.end.lsn < tip.lsn:
+                    gap = {"shard": asked.shard, "first_lsn": asked.end.lsn + 1, "last_lsn": tip.lsn}
                     self._tell("archive.gap", gap)
-                self._put(asked, snapshot(asked.shard, asked.fence, *found))
+                before = asked.end if asked.end.lsn < tip.lsn else tip
+                self._put(asked, snapshot(asked.shard, asked.fence, before, tip, parts))
             else:
                 self._failed(asked, "")
         except TwinholdError as damage:

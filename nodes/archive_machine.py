@@ -107,11 +107,11 @@ class Seal:
 
 @dataclass(frozen=True, slots=True)
 class CopySnapshot:
-    """Put the journal's snapshot into the archive; entries between ``end_lsn`` and it are lost to the archive."""
+    """Put the journal's snapshot into the archive; entries between ``end`` and it, if any, are lost to the archive."""
 
     shard: ShardId
     fence: Fence
-    end_lsn: int
+    end: Tip
 
 
 Action: TypeAlias = Seek | Seal | CopySnapshot
@@ -215,7 +215,7 @@ def _next(it: _Shard, pace: Pace, now: float) -> Action | None:
     if end is None:
         return Seek(served.shard, served.fence, served.floor_lsn)
     if served.floor_lsn > it.snapshot_lsn and (served.floor_lsn > end.lsn or not _owes(it, pace, now)):
-        return CopySnapshot(served.shard, served.fence, end.lsn)
+        return CopySnapshot(served.shard, served.fence, end)
     if _owes(it, pace, now):
         return Seal(served.shard, served.fence, end, served.commit_lsn)
     return None

@@ -46,9 +46,13 @@ def sealed(records: Sequence[Record], first_lsn: int, last_lsn: int, *, fence: F
     return segment(SHARD, fence, before, records[first_lsn - 1 : last_lsn])
 
 
-def sealed_state(records: Sequence[Record], lsn: int, *, fence: Fence = FENCE) -> Sealed:
-    """Seal the state as of an entry."""
+def sealed_state(
+    records: Sequence[Record], lsn: int, *, archived_lsn: int | None = None, fence: Fence = FENCE
+) -> Sealed:
+    """Seal the state as of an entry; entries up to ``archived_lsn`` are archived, those after it are lost."""
     ledger = Ledger(SHARD, TABLE, WINDOW)
     for record in records[:lsn]:
         ledger.apply(record.lsn, record.body)
-    return snapshot(SHARD, fence, tip_of(records[lsn - 1]), list(ledger.export()))
+    tip = tip_of(records[lsn - 1])
+    before = tip if archived_lsn is None else tip_of(records[archived_lsn - 1]) if archived_lsn else EMPTY
+    return snapshot(SHARD, fence, before, tip, list(ledger.export()))

@@ -85,7 +85,7 @@ class ArchiveReader:
     def _course(self, desk: Desk, found: Listing, floor: Tip, at_ms: int) -> Course:
         end = end_of(found.pieces, lambda lsn: self._journal.tip_at(desk.shard, lsn))
         above = end if end is not None and end.lsn >= floor.lsn else floor
-        line = line_to(above, found.pieces, incarnation=desk.pair.state.fence.incarnation)
+        line = line_to(above, found.pieces)
         try:
             return course_to(at_ms, line)
         except PositionGoneError as gone:

@@ -169,7 +169,7 @@ def test_what_was_put_is_listed_and_read_back_after_a_restart(world: World) -> N
 def test_a_snapshot_keeps_its_parts_apart_however_large_they_are(world: World) -> None:
     _, records = talked(["one", "two"])
     tip, parts = tip_of(records[2]), sealed_state(records, 3).parts
-    it = snapshot(SHARD, FENCE, tip, [*parts, b"", bytes(3_000_000), b"x" * (1 << 20)])
+    it = snapshot(SHARD, FENCE, tip, tip, [*parts, b"", bytes(3_000_000), b"x" * (1 << 20)])
     assert put(world, it) is None
     assert read(world, it.piece) == list(it.parts)
 

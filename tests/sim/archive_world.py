@@ -132,7 +132,7 @@ class ArchiveWorld(PairWorld):
         if not pieces or desk.commit_lsn - pieces[-1].after.lsn > TAIL_ENTRIES:
             raise BrokenLawError(FleetLaw.LIVENESS, f"{desk.commit_lsn} entries, archived: {pieces[-1:]}")
         end = end_of(pieces, lambda lsn: journal.tip_at(self.shard, lsn)) or recovered.floor
-        line = line_to(end, pieces, incarnation=1)
+        line = line_to(end, pieces)
         self.gaps += sum(not isinstance(step, Piece) for step in line.steps)
         whole = desk.replay.ledger.held(str(self.tenant)).get("log", [])
         assert isinstance(whole, list), "a log is a list"

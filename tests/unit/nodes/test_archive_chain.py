@@ -27,7 +27,7 @@ def places(records: list[Record]) -> dict[int, Tip]:
 def line(records: list[Record], pieces: list[Piece]) -> Line:
     end = end_of(pieces, places(records).get)
     assert end is not None
-    return line_to(end, pieces, incarnation=1)
+    return line_to(end, pieces)
 
 
 def state_at(records: list[Record], kept: list[Sealed], at_ms: int, tenant: str = ACME) -> Aside:
@@ -66,20 +66,26 @@ def test_an_archive_goes_on_where_it_and_the_live_journal_agree_last() -> None:
     assert end_of(pieces, places([]).get) is None
 
 
-def test_where_entries_are_missing_the_incarnation_tells_what_belongs_together() -> None:
-    records = bare(9)
+def test_where_entries_are_missing_the_snapshot_after_them_tells_what_came_before() -> None:
+    _, records = talked([f"text {number}" for number in range(8)])
     old, new = sealed(records, 1, 3).piece, sealed(records, 7, 9).piece
-    state = replace(new, form=Form.SNAPSHOT, before=tip_of(records[5]), after=tip_of(records[5]))
+    state = sealed_state(records, 6, archived_lsn=3).piece
     found = line(records, [old, new, state])
     assert found.steps == (old, Gap(tip_of(records[2]), tip_of(records[5])), new)
-    foreign = replace(old, sealed_by=Fence(0, 7))
-    found = line(records, [foreign, new, state])
-    assert (found.start, found.steps) == (tip_of(records[5]), (new,))
+
+
+def test_what_another_fleet_left_in_the_same_place_is_no_part_of_the_line() -> None:
+    _, records = talked([f"text {number}" for number in range(8)])
+    _, others = talked([f"other {number}" for number in range(8)])
+    new, state = sealed(records, 7, 9).piece, sealed_state(records, 6, archived_lsn=0).piece
+    foreign = [sealed(others, 1, 5).piece, sealed_state(others, 5).piece]
+    found = line(records, [*foreign, new, state])
+    assert (found.start, found.steps, found.snapshots) == (tip_of(records[5]), (new,), (state,))
 
 
 def test_a_time_in_a_gap_is_refused_and_says_which_times_can_be_had() -> None:
     _, records = talked([f"text {number}" for number in range(8)])
-    kept = [sealed(records, 1, 3), sealed_state(records, 6), sealed(records, 7, 9)]
+    kept = [sealed(records, 1, 3), sealed_state(records, 6, archived_lsn=3), sealed(records, 7, 9)]
     with pytest.raises(PositionGoneError, match="entries 4 to 6") as refused:
         state_at(records, kept, START_MS + 4000)
     below, above = moment(START_MS + 1999), moment(START_MS + 5000)

@@ -88,7 +88,7 @@ def test_the_next_piece_waits_until_the_bytes_of_the_last_are_paid_for(
 
 def test_a_snapshot_is_copied_when_no_entry_is_due(archiver: Archiver) -> None:
     archiver.on(looked(served(commit=41, floor=30)), 0.0)
-    assert archiver.on(Found(SEVEN, FENCE, place(40), 0), 0.0).actions == (CopySnapshot(SEVEN, FENCE, 40),)
+    assert archiver.on(Found(SEVEN, FENCE, place(40), 0), 0.0).actions == (CopySnapshot(SEVEN, FENCE, place(40)),)
     archiver.on(Kept(SEVEN, FENCE, place(30), 0, snapshot=True), 0.0)
     assert archiver.on(looked(served(commit=41, floor=30)), 10.0).actions == (Seal(SEVEN, FENCE, place(40), 41),)
 
@@ -97,7 +97,7 @@ def test_where_entries_are_gone_from_the_journal_the_snapshot_comes_first_and_it
     archiver: Archiver,
 ) -> None:
     archiver.on(looked(served(commit=500, floor=30)), 0.0)
-    assert archiver.on(Found(SEVEN, FENCE, EMPTY, 0), 0.0).actions == (CopySnapshot(SEVEN, FENCE, 0),)
+    assert archiver.on(Found(SEVEN, FENCE, EMPTY, 0), 0.0).actions == (CopySnapshot(SEVEN, FENCE, EMPTY),)
     assert archiver.on(Kept(SEVEN, FENCE, place(30), 0, snapshot=True), 1.0).actions == (
         Seal(SEVEN, FENCE, place(30), 500),
     )
