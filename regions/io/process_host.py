@@ -110,8 +110,6 @@ class ProcessHost:
             raise UnavailableError(f"{name} was not there {self._birth_s:g} s after it was started") from cause
         finally:
             self._births.pop(name, None)
-        before = self._children.get(name)
-        self._children[name] = Child(born, 0.0 if before is None else before.cpu_before_s + before.cpu_s)
         return born.pid
 
     def state(self, name: str) -> State:
@@ -195,6 +193,11 @@ class ProcessHost:
     def _server_gone(self) -> None:
         """End what a server leaves that was killed; a forkserver leaves processes that are seen to by their names."""
 
+    def _born(self, born: Born) -> None:
+        """Know a process before anything else is heard: its death may follow at once, ahead of whoever started it."""
+        before = self._children.get(born.name)
+        self._children[born.name] = Child(born, 0.0 if before is None else before.cpu_before_s + before.cpu_s)
+
     def _heard(self, message: Message) -> None:
         match message:
             case Preloaded():
@@ -202,6 +205,7 @@ class ProcessHost:
             case Born():
                 waiting = self._births.get(message.name)
                 if waiting is not None and not waiting.done():
+                    self._born(message)
                     waiting.set_result(message)
             case Unborn(name, why):
                 waiting = self._births.get(name)
