@@ -44,12 +44,14 @@ def rehearse(
     """Bring a fleet up, load it, break it as a SCENARIO says, and judge: was anything acknowledged lost?
 
     Without SCENARIO (a YAML file): lose fra1 with the leader, freeze iad1, lose every control plane, drain waw1.
-    Engines are as the configuration says; the fleet and its timers are the scenario's.
+    Which engines it stands on, the configuration says; their servers are its own, never those of a fleet in use.
+    The fleet and its timers are the scenario's.
 
     Exit codes: 0 PASS, 1 FAIL, 2 bad input, 10 INVALID (the run proves nothing; it says why).
     """
     from chaos.io.rehearsal import run  # half a second of CPU, which --help and a wrong option need not wait for
     from regions.io.configuration import settings
+    from regions.servers import of_its_own
 
     try:
         return run(
@@ -60,7 +62,7 @@ def rehearse(
             rate=rate,
             preset=preset,
             profile=profile,
-            engines=settings(asked.config, asked.options).engines,
+            engines=of_its_own(settings(asked.config, asked.options).engines),
             also=also,
             servers=servers,
         )

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from enum import Enum
 
-from core.engines import Engines
+from core.engines import CassandraEngine, ConsulEngine, Engines
 from core.errors import NotFoundError
 from core.names import DcId
 from core.topology import Topology
@@ -89,6 +89,16 @@ def dialled(engines: Engines, servers: Iterable[Server]) -> Engines:
     if discovery is not None and consul:
         discovery = replace(discovery, addresses=tuple(server.endpoint for server in consul))
     return replace(engines, store=store, discovery=discovery)
+
+
+def of_its_own(engines: Engines) -> Engines:
+    """Take the kinds of engines that were chosen, and none of those that were named.
+
+    For a rehearsal: on the clusters of a fleet in use it would take over what that fleet stands on.
+    """
+    store = None if engines.store is None else CassandraEngine((), engines.store.keyspace, {})
+    discovery = None if engines.discovery is None else ConsulEngine((), "")
+    return Engines(launcher=engines.launcher, store=store, discovery=discovery, ray_address=engines.ray_address)
 
 
 def chosen_servers(servers: Iterable[Server], target: Servers) -> tuple[Server, ...]:

@@ -6,7 +6,7 @@ from core.engines import EMBEDDED, CassandraEngine, ConsulEngine, Engines
 from core.errors import NotFoundError
 from core.names import DcId
 from regions.io.load import load
-from regions.servers import Servers, Service, chosen_servers, dialled, own_servers, sites
+from regions.servers import Servers, Service, chosen_servers, dialled, of_its_own, own_servers, sites
 
 OWN = Engines(store=CassandraEngine((), "twinhold", {}), discovery=ConsulEngine((), ""))
 NAMED = Engines(
@@ -52,6 +52,18 @@ def test_engines_are_pointed_at_them() -> None:
     assert found.store.contact_points == ("127.43.10.1:9042", "127.43.10.2:9042", "127.43.10.3:9042")
     assert found.store.sites == {"fra1": "fra1", "ams1": "ams1", "waw1": "waw1"}
     assert found.discovery.addresses[0] == "127.43.20.1:8500"
+
+
+def test_a_rehearsal_goes_on_servers_of_its_own_whatever_is_named() -> None:
+    in_use = Engines(
+        store=CassandraEngine(("10.0.0.1:9042",), "mine", {"one": DcId("fra1")}, "twin", "sesame"),
+        discovery=ConsulEngine(("10.0.0.1:8500",), "dc1", "sesame"),
+        archive_dir="/srv/archive",
+    )
+    found = of_its_own(in_use)
+    assert found == Engines(store=CassandraEngine((), "mine", {}), discovery=ConsulEngine((), ""))
+    assert len(own_servers(load("small"), found)) == 6
+    assert of_its_own(EMBEDDED) == EMBEDDED
 
 
 def test_they_are_chosen_by_service_and_site() -> None:
