@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 from core.engines import ConsulEngine
 from core.errors import NotAllowedError, UnavailableError
+from core.io.consul_trouble import trouble
 
 try:
     from consul import callback, exceptions, std
@@ -142,7 +143,7 @@ class Agents:
             except exceptions.ACLPermissionDenied as error:
                 raise refused(address, error) from error
             except (OSError, exceptions.ConsulException) as error:
-                troubles.append(f"{address} ({_trouble(error, share_s)})")
+                troubles.append(f"{address} ({trouble(error, waited_s=share_s)})")
                 self._order.rotate(-1)
         raise UnavailableError(
             f"Consul does not answer at {', '.join(troubles)}: is it running, and are these its HTTP addresses?"
@@ -163,20 +164,7 @@ class Agents:
 
 def refused(address: str, error: Exception) -> NotAllowedError:
     """Say that a token has not the rights that are needed, and which these are."""
-    return NotAllowedError(f"Consul at {address} refuses the token ({_one_line(error)}): it needs {RIGHTS}")
-
-
-def _trouble(error: Exception, waited_s: float) -> str:
-    if "timed out" in str(error).lower():
-        return f"no answer within {waited_s:.1f} s"
-    if "refused" in str(error).lower():
-        return "connection refused"
-    return _one_line(error)
-
-
-def _one_line(error: Exception) -> str:
-    line = " ".join(str(error).split())
-    return line if len(line) <= 160 else f"{line[:157]}..."
+    return NotAllowedError(f"Consul at {address} refuses the token ({trouble(error, waited_s=0.0)}): it needs {RIGHTS}")
 
 
 def _seconds(duration: str) -> float:

@@ -14,6 +14,7 @@ from core.discovery import Listed, listed
 from core.engines import ConsulEngine, Tls
 from core.errors import MalformedError, NotAllowedError, TwinholdError, UnavailableError
 from core.io.consul_entries import fleets_of, instances_from, service_name
+from core.io.consul_trouble import trouble
 
 ANSWER_BYTES_MAX = 16 * 1024 * 1024
 """Ten times what 600 nodes take."""
@@ -115,17 +116,16 @@ class ConsulQuestions:
         return HTTPSConnection(host.strip("[]"), int(port), timeout=timeout_s, context=_context(self._tls))
 
     def _unanswered(self, error: Exception) -> TwinholdError:
-        cause = f"no answer within {self._deadline_s:g} s" if isinstance(error, TimeoutError) else _cause(error)
+        cause = trouble(error, waited_s=self._deadline_s)
         return UnavailableError(f"Consul does not answer at {self._address} ({cause}): is it running there?")
 
 
 def _context(tls: Tls) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=tls.ca_file)
-    if tls.cert_file:
-        context.load_cert_chain(tls.cert_file, tls.key_file)
+    try:
+        context = ssl.create_default_context(cafile=tls.ca_file)
+        if tls.cert_file:
+            context.load_cert_chain(tls.cert_file, tls.key_file)
+    except OSError as error:
+        files = ", ".join(filter(None, (tls.ca_file, tls.cert_file, tls.key_file)))
+        raise UnavailableError(f"the files of discovery.tls can't be used ({files}): {error.strerror}") from error
     return context
-
-
-def _cause(error: Exception) -> str:
-    said = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return " ".join(str(said).split())[:160]

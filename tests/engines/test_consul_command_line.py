@@ -114,7 +114,7 @@ def test_an_address_that_never_answers_is_given_up_in_time(shell: Twinhold) -> N
     told = shell("status", "--endpoint", "consul://127.27.0.8:8500")
     deaf.close()
     assert told.code == Exit.UNREACHABLE
-    assert "no answer within 4 s" in told.err
+    assert "no answer within 4.0 s" in told.err
 
 
 def test_a_token_that_is_refused_is_not_allowed_and_not_shown(
