@@ -1,6 +1,7 @@
 """What every leader lock guarantees: in memory, by the embedded store, and by a real Consul."""
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -26,6 +27,7 @@ PATIENCE_S = 30.0
 DEADLINE_S = 1.0
 LONG_S = 300.0
 SHORT_S = 1.0
+TURNS = 20
 FRA = ControlPlaneId("fra1-cp")
 AMS = ControlPlaneId("ams1-cp")
 WAW = ControlPlaneId("waw1-cp")
@@ -233,6 +235,26 @@ async def test_of_many_who_ask_at_once_all_hear_of_the_same_one(world: World) ->
     assert len(set(answers) - {None}) == 1, answers
     again = await asyncio.gather(*(holder(lock, who) for lock, who in asking))
     assert set(again) == set(answers) - {None}, "nobody gave it back meanwhile"
+
+
+async def test_it_is_never_two_s_at_once_whoever_takes_it_and_gives_it_back(world: World) -> None:
+    held: list[tuple[float, float, ControlPlaneId]] = []
+    now = asyncio.get_running_loop().time
+
+    async def take_turns(who: ControlPlaneId) -> None:
+        lock = world.lock(who)
+        for _ in range(TURNS):
+            await taken(lock, who)
+            since = now()  # it was ours at the latest now, and is until we ask for it to be given back
+            assert await holder(lock, who) == who
+            held.append((since, now(), who))
+            lock.release(who)
+
+    await asyncio.gather(*map(take_turns, (FRA, AMS, WAW)))
+    held.sort()
+    overlapping = [(a, b) for a, b in itertools.pairwise(held) if a[1] > b[0] and a[2] != b[2]]
+    assert overlapping == []
+    assert len(held) == 3 * TURNS
 
 
 async def test_whoever_renews_it_keeps_it_and_who_does_not_loses_it(world: World) -> None:
