@@ -283,7 +283,7 @@ class Fleet:
             topology=self._described,
             profile=self.profile,
             host=fleet_file.this_process(),
-            endpoints=fleet_file.endpoints(self.topology),
+            endpoints=fleet_file.endpoints(self.topology, self.servers, embedded_store=self._processes.embedded_store),
             processes=self._living(),
         )
         fleet_file.write(self.folder, content)

@@ -2,13 +2,14 @@
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from core.io.hosted import write_whole
 from core.topology import Topology
 from regions.io.proc import is_alive, seen
+from regions.servers import Server
 
 NAME = "fleet.json"
 
@@ -36,16 +37,19 @@ class FleetFile:
     profile: str
     host: Process
     endpoints: Mapping[str, Mapping[str, str]]
-    """``control_planes``, ``nodes`` and ``store``: host:port by id."""
+    """``control_planes``, ``nodes``, ``store`` and ``servers``: host:port by id."""
     processes: Mapping[str, Process]
 
 
-def endpoints(topology: Topology) -> Mapping[str, Mapping[str, str]]:
-    """Tabulate where everything is dialled."""
+def endpoints(
+    topology: Topology, servers: Sequence[Server], *, embedded_store: bool
+) -> Mapping[str, Mapping[str, str]]:
+    """Tabulate where everything is dialled that a fleet has started, the servers of engines too."""
     return {
         "control_planes": {c.id: c.endpoint for c in topology.control_planes},
         "nodes": {n.id: n.endpoint for n in topology.nodes},
-        "store": {"store": topology.store_endpoint},
+        "store": {"store": topology.store_endpoint} if embedded_store else {},
+        "servers": {server.name: server.endpoint for server in servers},
     }
 
 

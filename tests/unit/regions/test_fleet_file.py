@@ -7,23 +7,33 @@ from pathlib import Path
 
 import pytest
 
+from core.engines import CassandraEngine, Engines
 from core.errors import UnavailableError
 from regions.io import fleet_file
 from regions.io.fleet_file import FleetFile, Process
 from regions.io.load import load
 from regions.io.up import down
+from regions.servers import own_servers
 
 FLEET = load("small")
 
 
 def content(host: Process, **processes: Process) -> FleetFile:
-    return FleetFile("small", "small", "default", host, fleet_file.endpoints(FLEET), processes)
+    endpoints = fleet_file.endpoints(FLEET, (), embedded_store=True)
+    return FleetFile("small", "small", "default", host, endpoints, processes)
 
 
 def test_what_is_written_is_read_back(tmp_path: Path) -> None:
     written = content(fleet_file.this_process(), store=Process(1, 2))
     fleet_file.write(tmp_path, written)
     assert fleet_file.read(tmp_path) == written
+
+
+def test_it_names_the_servers_that_the_fleet_has_started_and_no_store_that_it_has_not() -> None:
+    engines = Engines(store=CassandraEngine((), "twinhold", {}))
+    found = fleet_file.endpoints(FLEET, own_servers(FLEET, engines), embedded_store=False)
+    assert found["store"] == {}
+    assert found["servers"]["cassandra-ams1"] == "127.43.10.2:9042"
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"fleet": 1, "host": 2}'])
