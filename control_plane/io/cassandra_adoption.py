@@ -34,7 +34,6 @@ from core.errors import UnavailableError
 from core.names import ShardId
 from twinhold.v1 import store_service_pb2 as pb
 
-AGAIN_S = 0.02
 PART_BYTES = 256 * 1024
 COMPLETED = "an adoption that another leader had begun was completed: read the store again"
 
@@ -80,7 +79,7 @@ class CassandraAdoption:
             return StaleTerm(stale.term)
 
     async def _adopt(self, term: int, adoption: Adoption) -> WriteAnswer:
-        held = dict(zip(self._partitions, await asyncio.gather(*map(self._read, self._partitions)), strict=True))
+        held = dict(zip(self._partitions, await asyncio.gather(*map(self._link.read, self._partitions)), strict=True))
         highest = max(one.term for one in held.values())
         if highest > term:
             return StaleTerm(highest)
@@ -167,35 +166,21 @@ class CassandraAdoption:
             )
 
     async def _current(self, partition: Partition, term: int) -> Held:
-        held = await self._read(partition)
+        held = await self._link.read(partition)
         if held.term > term:
             raise _StaleError(held.term)
         return held
 
-    async def _read(self, partition: Partition) -> Held:
-        while True:
-            try:
-                return await self._link.read(partition)
-            except UnavailableError as error:
-                if error.reason == "DATA_DAMAGED":
-                    raise
-                await asyncio.sleep(AGAIN_S)
-
     async def _ask_part(self, adoption: str, number: int) -> bytes:
-        while True:
-            try:
-                rows = await self._link.ask(READ_PART, (adoption, number))
-            except UnavailableError:
-                await asyncio.sleep(AGAIN_S)
-            else:
-                return bytes(rows[0][0]) if rows else b""
+        rows = await self._link.ask(READ_PART, (adoption, number))
+        return bytes(rows[0][0]) if rows else b""
 
     async def _put(self, *parts: tuple[str, tuple[object, ...]]) -> None:
         """Send a write; what became of it is read in any case."""
         try:
             await self._link.put(*parts)
         except UnavailableError:
-            await asyncio.sleep(AGAIN_S)
+            return
 
 
 def _fence(record: Assignment | None) -> Fence | None:

@@ -21,7 +21,6 @@ from control_plane.ports import FLEET, Applied, WriteAnswer
 from control_plane.store_rules import EVENTS_KEPT, numbered, outdated
 from core.errors import UnavailableError
 
-AGAIN_S = 0.02
 _NOTHING = Head()
 
 
@@ -86,13 +85,8 @@ class CassandraEvents:
 
     async def _is_there(self, slot: int, first: int, bodies: Sequence[bytes]) -> bool:
         """Find out whether a write without an answer was applied; if its base stands, it is sent again."""
-        while True:
-            await asyncio.sleep(AGAIN_S)
-            try:
-                rows: dict[int, bytes] = dict(await self._link.ask(ROWS, (slot,)))
-            except UnavailableError:
-                continue
-            return all(rows.get(first + i) == body for i, body in enumerate(bodies))
+        rows: dict[int, bytes] = dict(await self._link.ask(ROWS, (slot,)))
+        return all(rows.get(first + i) == body for i, body in enumerate(bodies))
 
     async def _newest(self) -> Head:
         """Find the slot that was written last: the laps rise along the ring, up to it."""

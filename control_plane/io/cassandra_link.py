@@ -21,6 +21,8 @@ from core.topology import Topology, rtt_table_s
 
 AGAIN_S = 0.3
 """Between two attempts to connect."""
+ASK_AGAIN_S = 0.02
+"""Between a question without an answer and the next coordinator."""
 TRIES = 2.5
 """Requests that a call has time for: one that is not answered, and the reading of what became of it."""
 READS_AT_ONCE = 16
@@ -72,22 +74,27 @@ class CassandraLink:
         await self._session.close()
 
     async def read(self, partition: Partition) -> Held:
-        """Read a partition linearizably.
+        """Read a partition linearizably; errors as of ``ask``.
 
         Raises:
-            UnavailableError: no answer, or a record is not what was written.
+            UnavailableError: a record is not what was written.
         """
         return held(await self.ask(READ, key(partition)))
 
     async def ask(self, name: str, values: Values) -> Sequence[Record]:
-        """Send a statement that reads.
+        """Send a statement that reads, again and again until it is answered; the caller's deadline ends that.
 
         Raises:
-            UnavailableError: no answer.
+            NotAllowedError: the cluster refuses the user.
+            FixRequestError: it does not understand the question.
         """
-        async with self._reads:
-            await self._connected.wait()
-            return await self._travel(self._session.bound(name, values))
+        while True:
+            try:
+                async with self._reads:
+                    await self._connected.wait()
+                    return await self._travel(self._session.bound(name, values))
+            except UnavailableError:
+                await asyncio.sleep(ASK_AGAIN_S)
 
     async def put(self, *parts: tuple[str, Values]) -> bool:
         """Send one conditional write, of one partition; says whether it was applied.
@@ -104,9 +111,12 @@ class CassandraLink:
         trip_s = self._trip_s() / 2
         await asyncio.sleep(trip_s)
         try:
-            return await self._session.ask(statement, within_s=self._request_s)
-        finally:
+            rows = await self._session.ask(statement, within_s=self._request_s)
+        except TwinholdError:
             await asyncio.sleep(trip_s)
+            raise
+        await asyncio.sleep(trip_s)
+        return rows
 
     async def _connect(self) -> None:
         wanted = {**statements(self._engine.keyspace), **event_statements(self._engine.keyspace)}

@@ -40,8 +40,6 @@ from core.names import ControlPlaneId, ShardId
 from core.topology import Topology
 
 Answer = TypeVar("Answer")
-AGAIN_S = 0.02
-"""After an attempt that said nothing."""
 QUEUE = 5.0
 """Deadlines that a call may wait until others of its partition have been answered."""
 ADOPTING = 60.0
@@ -154,12 +152,11 @@ class CassandraStore:
     async def _write(self, partition: Partition, term: int, items: Mapping[int, Item]) -> WriteAnswer:
         left, answers, sent = dict(items), dict[int, Applied | Refused](), set[int]()
         held, is_fresh = self._known.get(partition), False
+        if FLEET in self._known and self._known[FLEET].own.adopting and (await self._fresh(FLEET)).own.adopting:
+            return Unknown(RESTORED)
         while True:
             if held is None:
                 held, is_fresh = await self._fresh(partition), True
-            fleet = self._known.get(FLEET)
-            if fleet is not None and fleet.own.adopting:
-                return Unknown(RESTORED)
             plan = planned(self._rules, partition, left, held, sent)
             if not is_fresh and (held.term > term or plan.answers or plan.overtaken):
                 held = None
@@ -167,7 +164,8 @@ class CassandraStore:
             if plan.overtaken:
                 return Unknown("a write without an answer has been overtaken by others")
             if held.term > term:
-                return StaleTerm(held.term)
+                part = any(isinstance(one, Applied) for one in (*answers.values(), *plan.answers.values()))
+                return Unknown(f"term {held.term} began when a part was written") if part else StaleTerm(held.term)
             if (plan.batch or held.term < term) and not await self._put(partition, term, plan.batch, held, sent):
                 held = None
                 continue
@@ -185,7 +183,7 @@ class CassandraStore:
         try:
             return await self._link.put(term_put(partition, term, held), *parts)
         except UnavailableError:
-            sent |= batch.keys()
+            sent.update(batch)
             return False
 
     async def _raise_term(self, term: int, token: str) -> WriteAnswer:
@@ -200,7 +198,7 @@ class CassandraStore:
                     self._known.pop(FLEET, None)
                     return (Applied(),)
             except UnavailableError:
-                await asyncio.sleep(AGAIN_S)
+                """Read what became of it."""
 
     async def _read(self, partitions: Sequence[Partition] | None, shards: Collection[ShardId] | None) -> ReadAnswer:
         wanted = self._partitions() if partitions is None else partitions
@@ -210,17 +208,8 @@ class CassandraStore:
         return {partition: _shown(held, shards) for partition, held in found.items()}
 
     async def _fresh(self, partition: Partition) -> Held:
-        """Read a partition, again and again until it answers; the call's deadline ends that."""
-        while True:
-            try:
-                held = await self._link.read(partition)
-            except UnavailableError as error:
-                if error.reason == "DATA_DAMAGED":
-                    raise
-                await asyncio.sleep(AGAIN_S)
-            else:
-                self._known[partition] = held
-                return held
+        self._known[partition] = held = await self._link.read(partition)
+        return held
 
     def _partitions(self) -> list[Partition]:
         geographies = self._topology.geographies

@@ -135,11 +135,9 @@ class CassandraWorld:
         shutil.copytree(source, target)
 
     async def _restarted(self, deed: Callable[[], None]) -> None:
-        await self._close()
         self.cluster.servers.kill()
         deed()
         await self.cluster.whole()
-        await self._open()
 
     async def _open(self) -> None:
         for caller in (FRA, AMS):
