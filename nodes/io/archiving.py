@@ -10,17 +10,20 @@ from core.names import GeographyId
 from core.processes import NodeConfig
 from nodes.archive_driver import ArchiveDriver, served_by
 from nodes.archive_machine import USUAL_PACE
+from nodes.archive_tables import sites_of
 from nodes.driver import NodeDriver
 from nodes.io.archive_pool import CallSoon
 from nodes.io.directory_archive import DirectoryArchive
 from nodes.ports import Archive, Journal
 
+CASSANDRA_S = 5.0
+"""For one statement: nobody waits for it."""
 HOLD_S = 10 * USUAL_PACE.seal_s
 """Entries stay in the journal so long after their snapshot, at most: an archive may be away for a while."""
 
 
 def opened_archive(config: NodeConfig, closing: AsyncExitStack, call_soon_threadsafe: CallSoon) -> Archive | None:
-    """Open the archive that a node was started with; None: there is none.
+    """Open the archive that a node was started with; None: there is none, or Cassandra has no site in its geography.
 
     Raises:
         UnavailableError: the directory can't be used, or a package is missing.
@@ -31,7 +34,15 @@ def opened_archive(config: NodeConfig, closing: AsyncExitStack, call_soon_thread
         )
         closing.callback(directory.close)
         return directory
-    return None
+    engine = config.engines.store
+    if engine is None or not sites_of(engine.sites, config.topology, geography_of(config)):
+        return None
+    from nodes.io.cassandra_archive import CassandraArchive
+
+    home = config.topology.node(config.node).dc
+    archive = CassandraArchive(engine, config.topology, geography_of(config), home, deadline_s=CASSANDRA_S)
+    closing.push_async_callback(archive.close)
+    return archive
 
 
 def geography_of(config: NodeConfig) -> GeographyId:

@@ -24,12 +24,18 @@ ENTRIES: Mapping[Part, str] = {
 }
 NODE_NICENESS = 5
 """Store and control planes would have machines of their own, where they never wait behind what nodes do."""
-ADAPTERS = ("control_plane.io.cassandra_store", "control_plane.io.consul_lock", "core.io.consul_discovery")
+ADAPTERS = (
+    "control_plane.io.cassandra_store",
+    "nodes.io.cassandra_archive",
+    "control_plane.io.consul_lock",
+    "core.io.consul_discovery",
+)
 
 
 def modules(engines: Engines) -> tuple[str, ...]:
     """List what a forkserver imports before it forks: no adapter of an engine that was not chosen."""
-    chosen = (engines.store is not None, engines.discovery is not None, engines.discovery is not None)
+    stored, found = engines.store is not None, engines.discovery is not None
+    chosen = (stored, stored and not engines.archive_dir, found, found)
     adapters = tuple(adapter for adapter, is_chosen in zip(ADAPTERS, chosen, strict=True) if is_chosen)
     return (*(entry.partition(":")[0] for entry in ENTRIES.values()), *adapters)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from itertools import count
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Protocol, TypeVar
@@ -19,9 +20,12 @@ from nodes.io.directory_archive import DirectoryArchive
 from nodes.ports import Archive, ArchiveFailure, Listing
 from nodes.records import tip_of
 from tests.archived import FENCE, bare, sealed, sealed_state, talked
+from tests.engines.needs import need
 from tests.unit.nodes.test_ledger import SHARD
 
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
+numbers = count()
+"""Every test has a keyspace of its own."""
 EU = GeographyId("eu")
 Answer = TypeVar("Answer")
 Calls = SimpleQueue[Callable[[], None]]
@@ -116,9 +120,31 @@ class DirectoryWorld:
         return DirectoryArchive(self.directory, EU, call_soon_threadsafe=self.calls.put)
 
 
-@pytest.fixture(params=["memory", "directory"])
+@pytest.fixture(scope="module")
+def cassandra_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[object]:
+    """Real servers, started for the first test that needs them."""
+    need("cassandra/lib", "java")
+    # Its driver is there only where `make test-engines` has installed it.
+    from tests.engines.cassandra_archive_world import started_servers
+
+    servers = started_servers(tmp_path_factory.mktemp("archive"))
+    yield servers
+    servers.kill()
+
+
+@pytest.fixture(params=["memory", "directory", pytest.param("cassandra", marks=pytest.mark.engines)])
 def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
-    opened: World = MemoryWorld() if request.param == "memory" else DirectoryWorld(tmp_path / "archive")
+    opened: World
+    match request.param:
+        case "memory":
+            opened = MemoryWorld()
+        case "directory":
+            opened = DirectoryWorld(tmp_path / "archive")
+        case _:
+            from tests.engines.cassandra_archive_world import CassandraWorld
+
+            servers = request.getfixturevalue("cassandra_servers")
+            opened = CassandraWorld(servers, f"t{next(numbers)}")
     yield opened
     opened.close()
 
