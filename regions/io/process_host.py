@@ -174,7 +174,9 @@ class ProcessHost:
         self._writer.close()
         for fd in self._life:
             os.close(fd)
-        await asyncio.to_thread(self._server.wait)
+        await asyncio.to_thread(os.waitid, os.P_PID, self._server.pid, os.WEXITED | os.WNOWAIT)
+        self._server_gone()
+        self._server.wait()
 
     async def _listen(self) -> None:
         try:
@@ -191,7 +193,7 @@ class ProcessHost:
             self._server_gone()
 
     def _server_gone(self) -> None:
-        """End what a server leaves that was killed; a forkserver leaves processes that are seen to by their names."""
+        """End what a server left, not reaped yet: its pid is nobody else's. A forkserver leaves nothing."""
 
     def _born(self, born: Born) -> None:
         """Know a process before anything else is heard: its death may follow at once, ahead of whoever started it."""

@@ -117,10 +117,9 @@ class RayHost(ProcessHost):
         self._folder = None
 
     def _server_gone(self) -> None:
-        """End what is left of a cluster of our own: the kernel has ended most, two agents would try for a minute."""
-        if self._folder is not None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._server.pid, signal.SIGKILL)  # nobody else's: the server itself is not reaped yet
+        """End what a killed driver left of its cluster: the kernel has ended most, two agents would try on."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._server.pid, signal.SIGKILL)
 
 
 async def _answers(address: str) -> None:

@@ -29,6 +29,7 @@ from regions.io.proc import is_alive
 from regions.io.ray_actor import Arrived, Hosted, machine
 from regions.io.ray_cluster import Cluster, first_line, joined, resource
 
+END_S = 8
 SHARE = 0.001
 """Of a data center's resource, for each process in it: a cluster that offers 1 of it takes a thousand."""
 
@@ -85,7 +86,7 @@ class Driver:
 
     def kill_all(self) -> None:
         """End every actor, and wait until the kernel has seen each to its end."""
-        for life in list(self._lives):
+        for life in sorted(self._lives, key=lambda life: life.pidfd < 0):  # first those for which Ray is not asked
             life.kill()
         while any(life.pidfd >= 0 for life in self._lives):
             for key, _ in self._selector.select():
@@ -180,12 +181,22 @@ def main(arguments: Sequence[str]) -> int:
         try:
             driver.serve()
         finally:
+            end_anyway(END_S)
             driver.kill_all()
     finally:
         ray.shutdown()
         if cluster.folder:
             shutil.rmtree(cluster.folder, ignore_errors=True)
     return 0
+
+
+def end_anyway(after_s: int) -> None:
+    """Have the kernel end this process, and its cluster with it, if it has not ended by then.
+
+    Without a GCS Ray waits for it to come back, and runs neither threads nor handlers of Python meanwhile.
+    """
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.alarm(after_s)
 
 
 if __name__ == "__main__":

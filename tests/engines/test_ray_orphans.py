@@ -11,8 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from regions.io.fleet_file import Process
-from regions.io.ray_host import FOLDER_PREFIX, FOLDERS
+from core.names import DcId
+from regions.io.fleet_file import Process, process_of
+from regions.io.proc import State
+from regions.io.ray_host import FOLDER_PREFIX, FOLDERS, RayHost
+from tests.engines.ray_orphanage import descendants
 
 pytestmark = [pytest.mark.e2e, pytest.mark.engines]
 GONE_S = 90.0
@@ -59,3 +62,18 @@ def test_of_a_host_and_a_driver_killed_together_no_actor_is_left_and_the_next_ho
     with orphanage(tmp_path, ""):
         assert not left.exists()
     assert gone(everybody[4:])
+
+
+async def test_a_cluster_that_has_lost_its_gcs_ends_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_gcs_rpc_server_reconnect_timeout_s", "600")
+    host = await RayHost.open(tmp_path / "ray.log", [], address="", data_centers=[DcId("fra1")])
+    try:
+        await host.start("fra1-c1", "tests.e2e.sleeper:wait", None, group="fra1", niceness=0, output=tmp_path / "out")
+        everybody = [process_of(pid) for pid in descendants(os.getpid())]
+        (gcs,) = (one for one in everybody if b"gcs_server" in Path(f"/proc/{one.pid}/cmdline").read_bytes())
+        os.kill(gcs.pid, signal.SIGKILL)
+        assert host.state("fra1-c1") is State.RUNNING
+    finally:
+        await host.end(grace_s=0.1)
+        await host.close()
+    assert gone(everybody)
