@@ -84,11 +84,16 @@ class Injector:
         self._clock_s = clock_s
         self._doors: dict[int, Mapping[str, Door]] = {}
         """By entry, the processes that it is done to, and where each is knocked at."""
+        self._acts: dict[int, list[asyncio.Future[None]]] = {}
+        """By entry, what is still under way."""
 
     async def inject(self, name: str, deed: Deed, target: Target) -> Entry:
         """Note a fault, then do it; ``at_s`` of the entry is the moment just before it is done."""
         entry = self.note(name, deed, target)
-        await asyncio.gather(*(self._act(deed, part) for part in self._parts(deed, target)))
+        acts = {part: asyncio.ensure_future(self._act(deed, part)) for part in self._parts(deed, target)}
+        # Servers are struck now and waited for by the receipt: when a Java machine is gone it is too late for probes.
+        self._acts[entry.number] = [act for part, act in acts.items() if isinstance(part, Servers)]
+        await asyncio.gather(*(act for part, act in acts.items() if not isinstance(part, Servers)))
         entry.injected = True
         self._journal.write()
         return entry
@@ -107,6 +112,7 @@ class Injector:
     async def effective(self, entry: Entry, target: Target) -> Receipt:
         """Take the receipt: what the kernel says of each process, and what a client sees of it."""
         wanted = self._doors[entry.number]
+        await asyncio.gather(*self._acts.pop(entry.number, []))
         if entry.deed is Deed.RESTART:
             await self._ready(target)
             knocks = [knock_until_answered(door, within_s=READY_S) for door in wanted.values()]
