@@ -196,7 +196,7 @@ class Fleet:
     async def start(self, target: Target) -> None:
         """Start what is dead of it, on the folders that it had; returns when the processes are there, not yet ready."""
         if isinstance(target, Servers):
-            self._own_servers.start(chosen_servers(self.servers, target))
+            await self._own_servers.start(chosen_servers(self.servers, target))
         else:
             await self._count(target, lives=True)
             await self._processes.start(self._processes.in_state(State.DEAD, chosen(self.topology, target)))

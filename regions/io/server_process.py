@@ -20,6 +20,7 @@ TOOLS = Path(__file__).parents[2] / ".tools"
 """Where `make servers` puts what it fetches."""
 LOOK_S = 0.05
 END_S = 5.0
+GONE_S = 10.0
 """What a server that is asked to end has for it."""
 _DISTRESS = ("ERROR", "FATAL", "Exception", "Error ")
 # The kernel's order "kill me when my parent is gone" outlives exec; whether it was gone before that is asked besides.
@@ -123,6 +124,19 @@ class ServerProcess:
         if self._process is not None:
             self._signal(signal.SIGKILL)
             self._process.wait()
+
+    async def gone(self) -> None:
+        """Wait until a killed one is gone: a Java machine is dead to the kernel while its threads still end.
+
+        Raises:
+            UnavailableError: it is not, after ``GONE_S``.
+        """
+        try:
+            async with asyncio.timeout(GONE_S):
+                while self.pid is not None:  # noqa: ASYNC110 - the kernel tells nobody
+                    await asyncio.sleep(LOOK_S)
+        except TimeoutError as cause:
+            raise UnavailableError(f"{self.name} was killed, and is not gone after {GONE_S:g} s") from cause
 
     def freeze(self) -> None:
         """Stop it where it stands; it stands when this returns."""

@@ -58,11 +58,16 @@ class OwnServers:
         for name, process in self._processes.items():
             self._note(name, process)
 
-    def start(self, who: Sequence[Server]) -> None:
-        """Start what is dead of these, and don't wait."""
+    async def start(self, who: Sequence[Server]) -> None:
+        """Start what is dead of these, and don't wait until it is ready.
+
+        Raises:
+            UnavailableError: one was killed, and is not gone after all this time.
+        """
         for server in who:
             process = self._processes[server.name]
             if process.state is State.DEAD:
+                await process.gone()
                 process.launch()
                 self._note(server.name, process)
 
