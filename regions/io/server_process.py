@@ -132,9 +132,7 @@ class ServerProcess:
             UnavailableError: it is not, after ``GONE_S``.
         """
         try:
-            async with asyncio.timeout(GONE_S):
-                while self.pid is not None:  # noqa: ASYNC110 - the kernel tells nobody
-                    await asyncio.sleep(LOOK_S)
+            await asyncio.wait_for(_until(self._ended), GONE_S)
         except TimeoutError as cause:
             raise UnavailableError(f"{self.name} was killed, and is not gone after {GONE_S:g} s") from cause
 

@@ -5,18 +5,16 @@ import logging
 import shutil
 import socket
 from collections.abc import AsyncIterator, Iterator
-from uuid import uuid4
 
 import pytest
 
-from core.discovery import Instance, Part
+from core.discovery import Instance
 from core.engines import ConsulEngine
 from core.errors import OverloadedError, UnavailableError
 from core.io.consul_calls import WAITING_MAX, ConsulCalls
 from core.io.consul_check import check_consul
 from core.io.consul_discovery import ConsulDiscovery
 from core.io.registration import keep_registered
-from core.names import DcId
 from regions.io.consul_servers import ConsulServers
 from tests.real_consul import PATIENCE_S, Life, Seen, engine_of, hosts, running
 
@@ -31,18 +29,6 @@ LONG_S = 300.0
 def consul(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ConsulServers]:
     with running(tmp_path_factory.mktemp("consul"), hosts(22)) as servers:
         yield servers
-
-
-@pytest.fixture
-async def servers(consul: ConsulServers) -> ConsulServers:
-    """All three, whatever the test before has done to them."""
-    await consul.start()
-    return consul
-
-
-@pytest.fixture
-def fra() -> Instance:
-    return Instance(f"f{uuid4().hex[:12]}", Part.NODE, "fra1-c1", DcId("fra1"), "127.1.0.1", 7001)
 
 
 @pytest.fixture

@@ -31,13 +31,6 @@ def consul(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ConsulServers]:
 
 
 @pytest.fixture
-async def servers(consul: ConsulServers) -> ConsulServers:
-    """All three, whatever the test before has done to them."""
-    await consul.start()
-    return consul
-
-
-@pytest.fixture
 async def lock(servers: ConsulServers) -> AsyncIterator[MakeLock]:
     """Make a control plane's lock, given whose and which server is asked first."""
     fleet = f"f{uuid4().hex[:12]}"

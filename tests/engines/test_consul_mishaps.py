@@ -14,11 +14,11 @@ from uuid import uuid4
 import pytest
 
 from control_plane.io.consul_lock import ConsulLock
-from core.discovery import Instance, Part
+from core.discovery import Instance
 from core.engines import ConsulEngine
 from core.errors import UnavailableError
 from core.io.consul_discovery import ConsulDiscovery
-from core.names import ControlPlaneId, DcId
+from core.names import ControlPlaneId
 from regions.io.consul_servers import HTTP_PORT, ConsulServers
 from regions.io.server_process import ServerProcess
 from tests.contracts.cutting_proxy import CuttingProxy
@@ -52,18 +52,6 @@ class LateCut(CuttingProxy):
 def consul(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ConsulServers]:
     with running(tmp_path_factory.mktemp("consul"), hosts(22)) as servers:
         yield servers
-
-
-@pytest.fixture
-async def servers(consul: ConsulServers) -> ConsulServers:
-    """All three, whatever the test before has done to them."""
-    await consul.start()
-    return consul
-
-
-@pytest.fixture
-def fra() -> Instance:
-    return Instance(f"f{uuid4().hex[:12]}", Part.NODE, "fra1-c1", DcId("fra1"), "127.1.0.1", 7001)
 
 
 @pytest.fixture
